@@ -1,0 +1,5 @@
+#pragma once
+
+/// Everything that a CPU or CUDA user needs.
+
+#include <abyme/core/error.hpp>
