@@ -1,0 +1,277 @@
+#pragma once
+
+#include <abyme/core/event.hpp>
+#include <abyme/core/value.hpp>
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace abyme {
+
+class Node;
+class InputBase;
+template <class T>
+class Input;
+
+/// Options of a node that has none: there is no way to make them.
+struct NoOptions {
+  NoOptions() = delete;
+};
+
+/// A named value that a node shows: one row of its table, type erased.
+struct Field {
+  std::string_view name;
+  Kind kind;    ///< what it holds where it holds something
+  bool state;   ///< set back when a ground digs, and kept by snapshots
+  bool option;  ///< a member of the node's options
+  bool input;   ///< holds inputs, which the walk binds
+  Value (*read)(const Node&);
+  std::string (*text)(const Node&);  ///< for people: inputs by their source
+  void (*inputs)(Node&, const std::function<void(InputBase&)>&);
+};
+
+/// What abyme knows of a class of nodes, made when the program compiles.
+struct NodeType {
+  std::string_view name;  ///< the class without its namespace and without "Node"
+  std::span<const std::string_view> events;
+  std::span<const Field> fields;
+  bool transparent;                                  ///< children see the node's own caller
+  std::shared_ptr<void> (*copy_state)(const Node&);  ///< null where no field is a state
+  void (*put_state)(Node&, const void*);
+};
+
+/// A row of a field table as the author of a node writes it.
+template <class Member>
+struct FieldEntry {
+  std::string_view name;
+  Member member;
+  bool state;
+};
+
+/// A field that the node shows: a data member, or a const member function that computes it.
+template <class Member>
+consteval auto field(std::string_view name, Member member) {
+  return std::tuple{FieldEntry<Member>{name, member, false}};
+}
+
+/// A field that is shown, set back when a ground digs, and kept by snapshots: a data member that can be
+/// copied.
+template <class Member>
+consteval auto state(std::string_view name, Member member) {
+  static_assert(std::is_member_object_pointer_v<Member>, "a state is a data member");
+  return std::tuple{FieldEntry<Member>{name, member, true}};
+}
+
+/// The table of a node: `static constexpr auto fields = ab::fields(ab::field("factor",
+/// &WarmUpNode::factor));` The table of a base class may stand in it: `ab::fields(Base::fields, ...)`.
+template <class... Entries>
+consteval auto fields(Entries... entries) {
+  return std::tuple_cat(entries...);
+}
+
+namespace reflect {
+
+template <class T>
+inline constexpr bool is_input = false;
+template <class T>
+inline constexpr bool is_input<Input<T>> = true;
+template <class T>
+inline constexpr bool holds_inputs = is_input<T>;
+template <class T>
+inline constexpr bool holds_inputs<std::optional<T>> = is_input<T>;
+template <class T>
+inline constexpr bool holds_inputs<std::vector<T>> = is_input<T>;
+template <class T>
+inline constexpr bool is_vector = false;
+template <class T>
+inline constexpr bool is_vector<std::vector<T>> = true;
+
+template <class T>
+struct Plain {
+  using type = T;
+};
+template <class T>
+struct Plain<Input<T>> {
+  using type = T;
+};
+template <class T>
+struct Plain<std::optional<Input<T>>> {
+  using type = T;
+};
+
+// The text of a member for people: what `describe` prints.
+template <class T>
+std::string member_text(const T& member) {
+  if constexpr (is_optional<T>) {
+    return member ? member_text(*member) : "none";
+  } else if constexpr (is_input<T>) {
+    return member.text();
+  } else if constexpr (is_vector<T>) {
+    std::string text = "[";
+    for (const auto& item : member) text += (text.size() > 1 ? ", " : "") + member_text(item);
+    return text + "]";
+  } else if constexpr (kind_of<T>() == Kind::text) {
+    return fmt::format("\"{}\"", to_text(to_value(member)));
+  } else {
+    return to_text(to_value(member));
+  }
+}
+
+template <class T>
+void visit_inputs(T& member, const std::function<void(InputBase&)>& visit) {
+  if constexpr (is_input<T>) {
+    visit(member);
+  } else if constexpr (is_optional<T>) {
+    if (member) visit(*member);
+  } else {
+    for (auto& item : member) visit(item);
+  }
+}
+
+// One row: Get takes the node and returns a reference to the member, or the computed value.
+template <class NodeClass, class Get>
+constexpr Field make_field(std::string_view name, bool state, bool option, Get) {
+  using Member = std::remove_cvref_t<decltype(Get{}(std::declval<NodeClass&>()))>;
+  Field row{};
+  row.name = name;
+  row.kind = kind_of<typename Plain<Member>::type>();
+  row.state = state;
+  row.option = option;
+  row.input = holds_inputs<Member>;
+  row.read = [](const Node& node) -> Value {
+    decltype(auto) member = Get{}(static_cast<const NodeClass&>(node));
+    if constexpr (is_input<Member>)
+      return member.show(node);
+    else if constexpr (holds_inputs<Member> && is_optional<Member>)
+      return member ? member->show(node) : Value{};
+    else
+      return to_value(member);
+  };
+  row.text = [](const Node& node) { return member_text(Get{}(static_cast<const NodeClass&>(node))); };
+  if constexpr (holds_inputs<Member>) {
+    row.inputs = [](Node& node, const std::function<void(InputBase&)>& visit) {
+      visit_inputs(Get{}(static_cast<NodeClass&>(node)), visit);
+    };
+  }
+  return row;
+}
+
+template <class NodeClass, std::size_t Index>
+struct GetField {
+  template <class Self>
+  constexpr decltype(auto) operator()(Self& self) const {
+    constexpr auto member = std::get<Index>(NodeClass::fields).member;
+    if constexpr (std::is_member_object_pointer_v<decltype(member)>)
+      return (self.*member);
+    else
+      return (self.*member)();
+  }
+};
+
+template <class NodeClass, std::size_t Index>
+struct GetOption {
+  template <class Self>
+  constexpr auto& operator()(Self& self) const {
+    return std::get<Index>(members(self.options));
+  }
+};
+
+template <class T>
+T copy_state(const T& state) {
+  if constexpr (std::same_as<T, at::Tensor>)
+    return state.defined() ? state.clone() : state;
+  else
+    return state;
+}
+
+template <class NodeClass>
+struct Tables {
+  using Options = typename NodeClass::Options;
+  static constexpr std::size_t own = std::tuple_size_v<decltype(NodeClass::fields)>;
+  static constexpr std::size_t options = std::same_as<Options, NoOptions> ? 0 : member_count<Options>;
+
+  static constexpr auto fields = []<std::size_t... F, std::size_t... O>(std::index_sequence<F...>,
+                                                                        std::index_sequence<O...>) {
+    return std::array<Field, own + options>{
+        make_field<NodeClass>(std::get<F>(NodeClass::fields).name, std::get<F>(NodeClass::fields).state,
+                              false, GetField<NodeClass, F>{})...,
+        make_field<NodeClass>(member_name<Options, O>, false, true, GetOption<NodeClass, O>{})...};
+  }(std::make_index_sequence<own>{}, std::make_index_sequence<options>{});
+
+  // The states as one tuple: () for a field that is none.
+  template <std::size_t Index>
+  static auto state_of(const NodeClass& node) {
+    if constexpr (std::get<Index>(NodeClass::fields).state)
+      return std::tuple{copy_state(GetField<NodeClass, Index>{}(node))};
+    else
+      return std::tuple{};
+  }
+  static auto states_of(const NodeClass& node) {
+    return [&]<std::size_t... F>(std::index_sequence<F...>) {
+      return std::tuple_cat(state_of<F>(node)...);
+    }(std::make_index_sequence<own>{});
+  }
+  static constexpr bool has_state = [] {
+    for (const Field& row : fields) {
+      if (row.state) return true;
+    }
+    return false;
+  }();
+  static std::shared_ptr<void> copy(const Node& node) {
+    using States = decltype(states_of(static_cast<const NodeClass&>(node)));
+    return std::make_shared<States>(states_of(static_cast<const NodeClass&>(node)));
+  }
+  static void put(Node& node, const void* kept) {
+    auto& self = static_cast<NodeClass&>(node);
+    using States = decltype(states_of(self));
+    const auto& states = *static_cast<const States*>(kept);
+    [&]<std::size_t... F>(std::index_sequence<F...>) {
+      (put_one<F>(self, states), ...);
+    }(std::make_index_sequence<own>{});
+  }
+  template <std::size_t Index, class States>
+  static void put_one(NodeClass& self, const States& states) {
+    if constexpr (std::get<Index>(NodeClass::fields).state) {
+      constexpr std::size_t place = []<std::size_t... F>(std::index_sequence<F...>) {
+        return (std::size_t{0} + ... + std::size_t{std::get<F>(NodeClass::fields).state});
+      }(std::make_index_sequence<Index>{});
+      GetField<NodeClass, Index>{}(self) = copy_state(std::get<place>(states));
+    }
+  }
+};
+
+constexpr std::string_view node_name(std::string_view name) {
+  name = name.substr(0, name.find('<'));
+  if (const auto colon = name.rfind("::"); colon != name.npos) name.remove_prefix(colon + 2);
+  if (name.size() > 4 && name.ends_with("Node")) name.remove_suffix(4);
+  return name;
+}
+
+template <class NodeClass>
+consteval NodeType make_node_type() {
+  NodeType type{};
+  type.name = node_name(type_name<NodeClass>);
+  type.events = NodeClass::events.names;
+  type.fields = Tables<NodeClass>::fields;
+  type.transparent = NodeClass::transparent;
+  if constexpr (Tables<NodeClass>::has_state) {
+    type.copy_state = &Tables<NodeClass>::copy;
+    type.put_state = &Tables<NodeClass>::put;
+  }
+  return type;
+}
+
+}  // namespace reflect
+
+template <class NodeClass>
+inline constexpr NodeType node_type = reflect::make_node_type<NodeClass>();
+
+}  // namespace abyme

@@ -1,0 +1,284 @@
+#pragma once
+
+#include <abyme/core/handle.hpp>
+#include <abyme/core/walk.hpp>
+
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace abyme {
+
+/// The stack of frames that digs a tree. Nodes don't recurse: a node says which event comes next, the run
+/// launches the children, so here is the one place for tracing, stops and error paths.
+class Run {
+public:
+  /// Walks the tree. \throws WiringError with all its faults, before anything has run.
+  explicit Run(std::shared_ptr<Node> root);
+  ~Run();
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  /// Sets every `state` field of the tree to what it was at construction.
+  void set_back() {
+    for (Node* node : walk_->nodes()) node->set_back();
+  }
+
+  /// Digs the root until it is done. \throws Error where the user's code or a node threw, with the path, the
+  /// original nested inside, after every `final`.
+  void dig();
+
+  /// Ends the whole run: unwinds to `final` when the child that asks for it returns.
+  void stop(std::string reason) { ask({nullptr, std::move(reason), {}, {}}); }
+
+  /// Ends one node: the rest of its work is dropped, its parent goes on with the next child.
+  /// \throws Error where the node is not running.
+  void break_to(const Node& target, std::string reason);
+
+  /// Where the run is now: the path of the child that runs.
+  std::string path() const;
+
+private:
+  using Children = std::vector<std::shared_ptr<Node>>;
+  struct Frame {
+    Node* node;
+    Node* shown;  // what its children see, where they have no focus
+    const Children* children;
+    std::size_t child;  // the next one
+    Step event;
+    bool leaving;  // its last event runs while the run unwinds through it
+  };
+  struct Stop {
+    const Node* target;  // the node that ends; null: all
+    std::string reason;
+    std::exception_ptr error;
+    std::string message;
+  };
+  struct Suspended {  // a stop that waits until the frame at this depth has left
+    std::size_t depth;
+    Stop stop;
+  };
+
+  friend class Node;
+  void walk_again();
+  void adopt(std::unique_ptr<Walk> walk);
+
+  void run_frames();
+  void push(Node& node);
+  void advance();
+  void pop();
+  void unwind();
+  void ask(Stop stop);
+  void fail(std::exception_ptr error, std::string where);
+  void end();
+
+  std::shared_ptr<Node> root_;
+  std::unique_ptr<Walk> walk_;
+  std::vector<Frame> frames_;
+  const Node* leaf_ = nullptr;  // the child that runs, where it has no frame
+  std::optional<Stop> stop_;
+  std::vector<Suspended> suspended_;
+  static inline const Children no_children_;
+};
+
+inline Run::Run(std::shared_ptr<Node> root) : root_(std::move(root)) {
+  auto walk = std::make_unique<Walk>(*root_);
+  if (!walk->faults().empty()) throw WiringError(walk->faults());
+  adopt(std::move(walk));
+}
+
+inline Run::~Run() {
+  for (Node* node : walk_->nodes()) {
+    node->run_ = nullptr;
+    node->caller_ = nullptr;
+    node->focused_ = nullptr;
+  }
+}
+
+inline void Run::adopt(std::unique_ptr<Walk> walk) {
+  walk_ = std::move(walk);
+  for (Node* node : walk_->nodes()) {
+    node->run_ = this;
+    node->focused_ = node->focus().get();
+  }
+  frames_.reserve(walk_->depth());
+}
+
+inline void Run::walk_again() {
+  auto walk = std::make_unique<Walk>(*root_, this);
+  if (!walk->faults().empty()) throw WiringError(walk->faults());
+  adopt(std::move(walk));
+}
+
+inline void Node::hang(Step event, std::shared_ptr<Node> child) {
+  auto& hung = children_[static_cast<std::size_t>(event.index)];
+  hung.push_back(std::move(child));
+  if (!run_) return;
+  try {
+    run_->walk_again();
+  } catch (...) {
+    hung.pop_back();
+    throw;
+  }
+}
+
+// ---- the step path: nothing here allocates, looks up a name, or formats
+// ------------------------------------------
+
+inline void Run::run_frames() {
+  while (!frames_.empty()) {
+    if (stop_) [[unlikely]] {
+      unwind();
+      continue;
+    }
+    Frame& frame = frames_.back();
+    if (frame.child == frame.children->size()) {
+      advance();
+      continue;
+    }
+    Node& child = *(*frame.children)[frame.child++];
+    child.caller_ = child.focused_ ? child.focused_ : frame.shown;
+    if (child.children_.empty()) {  // a node without events does all its work at once and needs no frame
+      leaf_ = &child;
+      child.next(entry);
+    } else {
+      push(child);
+      advance();
+    }
+  }
+}
+
+inline void Run::push(Node& node) {
+  frames_.push_back({&node, node.type_->transparent ? node.caller_ : &node, &no_children_, 0, entry, false});
+}
+
+inline void Run::advance() {
+  leaf_ = nullptr;
+  Node& node = *frames_.back().node;
+  Step event = frames_.back().event;
+  while (!stop_) {  // a node may stop the run between its events
+    event = node.next(event);
+    const auto index = static_cast<std::size_t>(event.index);
+    if (index >= node.children_.size()) {
+      if (event == done) return pop();
+      throw Error(fmt::format("{}: next must return one of its own events or done, got number {}",
+                              node.name(), event.index));
+    }
+    Frame& frame = frames_.back();
+    frame.event = event;
+    frame.children = &node.children_[index];
+    frame.child = 0;
+    if (!frame.children->empty()) return;
+  }
+}
+
+inline void Run::pop() {
+  const Node* node = frames_.back().node;
+  frames_.pop_back();
+  if (!suspended_.empty() && suspended_.back().depth == frames_.size()) [[unlikely]] {
+    Stop first = std::move(suspended_.back().stop);
+    suspended_.pop_back();
+    std::optional<Stop> second = std::exchange(stop_, std::nullopt);
+    ask(std::move(first));
+    if (second) ask(*std::move(second));
+  }
+  if (stop_ && stop_->target == node) stop_.reset();
+}
+
+// ---- stopping
+// ------------------------------------------------------------------------------------------------
+
+inline void Run::unwind() {
+  Frame& frame = frames_.back();
+  leaf_ = nullptr;
+  if (!frame.leaving) {
+    frame.leaving = true;
+    const Step last = frame.node->left(stop_->reason);
+    if (last != done) {
+      suspended_.push_back({frames_.size() - 1, *std::exchange(stop_, std::nullopt)});
+      frame.event = last;
+      frame.children = &frame.node->children_[static_cast<std::size_t>(last.index)];
+      frame.child = 0;
+      return;
+    }
+  }
+  pop();
+}
+
+// The first stop holds, unless a later one is an error or reaches further; of two errors both are told.
+inline void Run::ask(Stop stop) {
+  if (!stop_ || (stop.error && !stop_->error)) {
+    stop_ = std::move(stop);
+  } else if (stop.error) {
+    stop_->message += "\n  then, while the run ended: " + stop.message;
+  } else if (!stop.target && stop_->target) {
+    stop_->target = nullptr;
+  }
+}
+
+inline void Run::break_to(const Node& target, std::string reason) {
+  for (const Frame& frame : frames_) {
+    if (frame.node == &target) return ask({&target, std::move(reason), {}, {}});
+  }
+  throw Error(fmt::format("Break: the node that it ends must be running, got {}, which is not above it; hang "
+                          "the break below that node",
+                          target.name()));
+}
+
+inline std::string Run::path() const {
+  std::vector<Link> links;
+  Step event = entry;
+  std::size_t index = 0;
+  for (const Frame& frame : frames_) {
+    links.push_back({frame.node, event, index});
+    event = frame.event;
+    index = frame.child == 0 ? 0 : frame.child - 1;
+  }
+  if (leaf_) links.push_back({leaf_, event, index});
+  return links.empty() ? std::string(root_->name()) : path_text(links);
+}
+
+inline void Run::fail(std::exception_ptr error, std::string where) {
+  std::string what = "an exception that is no std::exception";
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& caught) {
+    what = caught.what();
+  } catch (...) {
+  }
+  ask({nullptr, "error: " + what, std::move(error), fmt::format("{}: {}", where, what)});
+}
+
+inline void Run::dig() {
+  push(*root_);
+  while (!frames_.empty()) {
+    try {
+      run_frames();
+    } catch (...) {
+      fail(std::current_exception(), path());
+    }
+  }
+  end();
+}
+
+inline void Run::end() {
+  for (Node* node : walk_->nodes()) {
+    try {
+      node->run_ended();
+    } catch (...) {
+      fail(std::current_exception(), std::string(node->name()));
+    }
+  }
+  if (!stop_ || !stop_->error) return;
+  try {
+    std::rethrow_exception(stop_->error);
+  } catch (...) {
+    std::throw_with_nested(Error(stop_->message));
+  }
+}
+
+}  // namespace abyme

@@ -1,0 +1,314 @@
+#pragma once
+
+#include <abyme/core/node.hpp>
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace abyme {
+
+/// One mistake in the wiring of a tree.
+struct Fault {
+  std::string path;
+  std::string message;
+};
+
+/// Thrown before the first batch where a tree has faults; it tells them all.
+class WiringError : public Error {
+public:
+  explicit WiringError(std::vector<Fault> faults) : Error(text(faults)), faults_(std::move(faults)) {}
+  const std::vector<Fault>& faults() const { return faults_; }
+
+private:
+  static std::string text(const std::vector<Fault>& faults) {
+    std::string all = fmt::format("the tree has {} fault{}", faults.size(), faults.size() == 1 ? "" : "s");
+    for (const Fault& fault : faults) all += fmt::format("\n  {}: {}", fault.path, fault.message);
+    return all;
+  }
+  std::vector<Fault> faults_;
+};
+
+/// A node and where it hangs in its parent.
+struct Link {
+  const Node* node;
+  Step event;  // of the parent; `entry` for the root
+  std::size_t index;
+};
+
+/// `epochs/iteration_start[1]/train_data`: names, with the event and the place in it between them. The ground
+/// at the root is left out, and so is its event `dig` where the name alone tells which child is meant.
+std::string path_text(std::span<const Link> links);
+
+/// The pass over a tree before the first step, which finds every fault. Depth costs no stack.
+class Walk {
+public:
+  /// \param run the run that digs the tree already, when it is walked again
+  explicit Walk(Node& root, const Run* run = nullptr);
+
+  /// Each node once, in the order of the first path to it.
+  const std::vector<Node*>& nodes() const { return nodes_; }
+  const std::vector<Fault>& faults() const { return faults_; }
+  std::size_t depth() const { return depth_; }
+  /// What the tree looks at and does not own.
+  const std::vector<std::shared_ptr<Node>>& looked_at() const { return looked_at_; }
+  bool contains(const Node& node) const { return known_.contains(&node); }
+
+private:
+  friend class Place;
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);
+  struct Visit {  // a node with one of its callers
+    Link link;
+    Node* caller;
+    std::size_t parent;
+  };
+  struct Known {
+    std::vector<const Node*> callers;  // with which it was visited
+    bool on_path = false;
+  };
+  struct Cursor {
+    std::size_t visit;
+    Step event;
+    std::size_t index;
+  };
+
+  // Visits the node; true where its children must be visited too.
+  bool visit(Node& node, Node* caller, Link link, std::size_t parent, const Run* run);
+  std::string path(std::size_t visit) const;
+  Node* shown_by(const Visit& visit) const;
+
+  std::vector<Visit> visits_;
+  std::unordered_map<const Node*, Known> known_;
+  std::map<std::string, const Node*> names_;
+  std::map<std::string, std::string> claims_;  // by what is claimed: the path of who did
+  std::map<std::string, const Node*> claimers_;
+  std::vector<Node*> nodes_;
+  std::vector<Fault> faults_;
+  std::vector<std::shared_ptr<Node>> looked_at_;
+  std::size_t depth_ = 0;
+};
+
+/// A node in one place of the tree, as its `check` sees it.
+class Place {
+public:
+  Place(Walk& walk, std::size_t visit) : walk_(walk), visit_(visit) {}
+
+  Node& node() const { return *const_cast<Node*>(walk_.visits_[visit_].link.node); }
+  /// What the node sees as its caller here; null for the root.
+  Node* caller() const { return walk_.visits_[visit_].caller; }
+  std::string path() const { return walk_.path(visit_); }
+
+  /// Reports a fault: `rule, got value; remedy`. The node's name is put before it.
+  void fault(std::string_view message) const {
+    walk_.faults_.push_back({path(), fmt::format("{}: {}", node().type().name, message)});
+  }
+  /// Whether `other` is on the path to this place.
+  bool below(const Node& other) const {
+    const auto found = walk_.known_.find(&other);
+    return found != walk_.known_.end() && found->second.on_path;
+  }
+  /// Says that this node alone writes `file`; a fault where another node of the tree does.
+  void claim(const std::string& file) const {
+    const auto [found, is_new] = walk_.claimers_.try_emplace(file, &node());
+    if (is_new)
+      walk_.claims_[file] = path();
+    else if (found->second != &node()) {
+      fault(fmt::format("a file is written by one node, got \"{}\", which {} writes; give each its own", file,
+                        walk_.claims_[file]));
+    }
+  }
+  /// Keeps a node alive for the length of the run.
+  void hold(std::shared_ptr<Node> looked_at) const { walk_.looked_at_.push_back(std::move(looked_at)); }
+
+private:
+  Walk& walk_;
+  std::size_t visit_;
+};
+
+inline std::string path_text(std::span<const Link> links) {
+  if (links.size() == 1) return std::string(links[0].node->name());
+  std::string text;
+  for (std::size_t i = 1; i < links.size(); ++i) {
+    const Node& parent = *links[i - 1].node;
+    bool told_by_name = i == 1 && links[i].event.index == 0;
+    if (told_by_name) {
+      for (const auto& sibling : parent.children(links[i].event)) {
+        if (sibling.get() != links[i].node && sibling->name() == links[i].node->name()) told_by_name = false;
+      }
+    }
+    if (!text.empty()) text += '/';
+    if (!told_by_name) {
+      text += fmt::format("{}[{}]/", parent.type().events[static_cast<std::size_t>(links[i].event.index)],
+                          links[i].index);
+    }
+    text += links[i].node->name();
+  }
+  return text;
+}
+
+inline std::string Walk::path(std::size_t visit) const {
+  std::vector<Link> links;
+  for (; visit != none; visit = visits_[visit].parent) links.push_back(visits_[visit].link);
+  return path_text(std::vector<Link>(links.rbegin(), links.rend()));
+}
+
+inline Node* Walk::shown_by(const Visit& visit) const {
+  return visit.link.node->type().transparent ? visit.caller : const_cast<Node*>(visit.link.node);
+}
+
+inline bool Walk::visit(Node& node, Node* caller, Link link, std::size_t parent, const Run* run) {
+  Known& known = known_[&node];
+  const bool is_first = known.callers.empty();
+  visits_.push_back({link, caller, parent});
+  const Place place(*this, visits_.size() - 1);
+  if (known.on_path) {
+    place.fault("a node hangs below itself nowhere, got a cycle; hang another node, or break the chain");
+    visits_.pop_back();
+    return false;
+  }
+
+  if (node.has_focus_) {
+    if (auto focus = node.focus()) {
+      visits_.back().caller = focus.get();
+      place.hold(std::move(focus));
+    } else if (is_first) {
+      place.fault(
+          "focus must be a node that is alive, but it is gone; keep a handle of it while the tree is used");
+    }
+  }
+  caller = visits_.back().caller;
+  for (const Node* known_caller : known.callers) {
+    if (known_caller == caller) {
+      visits_.pop_back();
+      return false;
+    }
+  }
+  known.callers.push_back(caller);
+
+  if (is_first) {
+    nodes_.push_back(&node);
+    if (node.run_ && node.run_ != run)
+      place.fault("a node is in one run at a time, got one of a run that is not over; dig it after that");
+    if (node.is_named()) {
+      const auto [found, is_new] = names_.try_emplace(std::string(node.name()), &node);
+      if (!is_new)
+        place.fault(fmt::format(
+            "a given name is unique in a tree, got \"{}\" twice; name one of them otherwise", node.name()));
+    }
+  }
+  for (const Field& row : node.shown()) {
+    if (!row.input) continue;
+    row.inputs(node, [&](InputBase& input) {
+      if (is_first) input.unbind();
+      input.bind(const_cast<Place&>(place), row.name);
+    });
+  }
+  node.check(const_cast<Place&>(place));
+  return true;
+}
+
+inline Walk::Walk(Node& root, const Run* run) {
+  std::vector<Cursor> cursors;
+  const auto enter = [&](Node& node, Node* caller, Link link, std::size_t parent) {
+    if (!visit(node, caller, link, parent, run)) return;
+    known_[&node].on_path = true;
+    cursors.push_back({visits_.size() - 1, Step{0}, 0});
+    depth_ = std::max(depth_, cursors.size());
+  };
+  enter(root, nullptr, {&root, entry, 0}, none);
+  while (!cursors.empty()) {
+    Cursor& cursor = cursors.back();
+    const Visit visit = visits_[cursor.visit];
+    const Node& node = *visit.link.node;
+    if (static_cast<std::size_t>(cursor.event.index) == node.children_.size()) {
+      known_[&node].on_path = false;
+      cursors.pop_back();
+    } else if (const auto hung = node.children(cursor.event); cursor.index == hung.size()) {
+      cursor = {cursor.visit, Step{cursor.event.index + 1}, 0};
+    } else {
+      const Link link{hung[cursor.index].get(), cursor.event, cursor.index};
+      ++cursor.index;
+      enter(*hung[link.index], shown_by(visit), link, cursor.visit);
+    }
+  }
+}
+
+// ---- what needs the place
+// ------------------------------------------------------------------------------------
+
+inline void CallNode::check(Place& place) const {
+  if (place.caller() && !call_.accepts(*place.caller())) {
+    place.fault(fmt::format(
+        "a callable is given its caller, it takes {}, got {}; change its parameter, or hang it elsewhere",
+        reflect::node_name(call_.wanted()->name), place.caller()->type().name));
+  }
+}
+
+inline void InputBase::bind(Place& place, std::string_view input_name) {
+  if (std::holds_alternative<Value>(source_)) return;
+  Node* from = place.caller();
+  if (const Call* call = std::get_if<Call>(&source_)) {
+    if (from && !call->call.accepts(*from)) {
+      place.fault(fmt::format("the callable for {} is given the caller, it takes {}, got {}; change its "
+                              "parameter, or hang the node elsewhere",
+                              input_name, reflect::node_name(call->call.wanted()->name), from->type().name));
+    }
+    if (!fits(call->kind)) {
+      place.fault(fmt::format("{} must be a {}, got a callable that returns a {}", input_name, name(wanted_),
+                              name(call->kind)));
+    }
+    return;
+  }
+  std::string_view field_name;
+  std::shared_ptr<Node> looked_at;
+  if (const Look* look = std::get_if<Look>(&source_)) {
+    field_name = look->field();
+    looked_at = look->node();
+    if (!looked_at) {
+      return place.fault(fmt::format("{} reads \"{}\" of a node that must be alive, but it is gone; keep a "
+                                     "handle of it while the tree is used",
+                                     input_name, field_name));
+    }
+    from = looked_at.get();
+    place.hold(std::move(looked_at));
+  } else {
+    field_name = std::get<CallerField>(source_).field;
+    if (!from) {
+      return place.fault(
+          fmt::format("{} reads \"{}\" of its caller, but at the root there is none; hang the node below one",
+                      input_name, field_name));
+    }
+  }
+  const Field* field = from->find_field(field_name);
+  if (!field) {
+    return place.fault(fmt::format("{} must be a field of {}, got \"{}\"; it shows {}", input_name,
+                                   from->name(), field_name, field_names(*from)));
+  }
+  if (!fits(field->kind)) {
+    return place.fault(fmt::format("{} must be a {}, got {}.{}, which holds a {}", input_name, name(wanted_),
+                                   from->name(), field_name, name(field->kind)));
+  }
+  if (!wanted_types_.empty()) {
+    const Value held = field->read(*from);
+    const Opaque* object = std::get_if<Opaque>(&held);
+    bool taken = !object || !object->type;
+    std::string all;
+    for (const TypeId* type : wanted_types_) {
+      taken = taken || *type == *object->type;
+      all += fmt::format("{}{}", all.empty() ? "" : " or ", type->name);
+    }
+    if (!taken) {
+      return place.fault(
+          fmt::format("{} must be a {}, got {}.{}, which is a {}; take that type, or map the source to yours",
+                      input_name, all, from->name(), field_name, object->type->name));
+    }
+  }
+  if (slots_.empty() || !std::holds_alternative<Look>(source_)) slots_.push_back({from, field});
+}
+
+}  // namespace abyme
