@@ -1,0 +1,5 @@
+include(CMakeFindDependencyMacro)
+find_dependency(Torch)
+find_dependency(nlohmann_json)
+include(${CMAKE_CURRENT_LIST_DIR}/abymeDependencies.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/abymeTargets.cmake)

@@ -1,0 +1,15 @@
+# What only our own tests, examples and benchmarks are built with; none of it reaches a user of abyme.
+
+# Warnings. They become errors where CMAKE_COMPILE_WARNING_AS_ERROR is on, as in the presets for contributors:
+# a compiler newer than ours must not keep anybody from building the example.
+add_library(abyme_warnings INTERFACE)
+target_compile_options(abyme_warnings INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-qual)
+
+# <torch/torch.h> costs half a minute a file, so it is compiled once, and all that need it reuse the result:
+#   target_link_libraries(NAME PRIVATE abyme::abyme abyme_warnings)
+#   target_precompile_headers(NAME REUSE_FROM abyme_torch)
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/abyme_torch.cpp "")
+add_library(abyme_torch STATIC ${CMAKE_CURRENT_BINARY_DIR}/abyme_torch.cpp)
+target_link_libraries(abyme_torch PRIVATE abyme::abyme abyme_warnings)
+target_precompile_headers(abyme_torch PRIVATE <torch/torch.h>)

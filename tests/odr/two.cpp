@@ -1,0 +1,6 @@
+#include <torch/torch.h>
+
+#include <abyme/abyme.hpp>
+
+const char* two();
+const char* two() { return "two"; }
