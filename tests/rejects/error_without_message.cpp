@@ -1,6 +1,6 @@
 // An error without a message helps nobody.
-// expect-gcc: no matching function for call to 'abyme::Error::Error\(\)'
-// expect-clang: no matching constructor for initialization of 'abyme::Error'
+// expect-gcc: use of deleted function 'abyme::Error::Error\(\)'
+// expect-clang: implicitly-deleted default constructor of 'abyme::Error'
 // expect-within: 5
 #include <abyme/core/error.hpp>
 
