@@ -1,10 +1,12 @@
 # What only our own tests, examples and benchmarks are built with; none of it reaches a user of abyme.
 
 # Warnings. They become errors where CMAKE_COMPILE_WARNING_AS_ERROR is on, as in the presets for contributors:
-# a compiler newer than ours must not keep anybody from building the example.
+# a compiler newer than ours must not keep anybody from building the example. GCC's whole -Wshadow would
+# forbid a constructor `Node(Options options) : options(options)`.
 add_library(abyme_warnings INTERFACE)
 target_compile_options(abyme_warnings INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-qual)
+  -Wall -Wextra -Wpedantic -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-qual
+  $<IF:$<CXX_COMPILER_ID:GNU>,-Wshadow=local,-Wshadow>)
 
 # <torch/torch.h> costs half a minute a file, so it is compiled once, and all that need it reuse the result:
 #   target_link_libraries(NAME PRIVATE abyme::abyme abyme_warnings)
