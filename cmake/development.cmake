@@ -15,3 +15,12 @@ file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/abyme_torch.cpp "")
 add_library(abyme_torch STATIC ${CMAKE_CURRENT_BINARY_DIR}/abyme_torch.cpp)
 target_link_libraries(abyme_torch PRIVATE abyme::abyme abyme_warnings)
 target_precompile_headers(abyme_torch PRIVATE <torch/torch.h>)
+
+# The flags that a file using abyme is compiled with, for the tests that call the compiler themselves.
+file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/flags.rsp CONTENT
+"-std=c++20
+-I$<JOIN:$<TARGET_PROPERTY:INCLUDE_DIRECTORIES>,
+-I>
+-D$<JOIN:$<TARGET_PROPERTY:COMPILE_DEFINITIONS>,
+-D>
+" TARGET abyme_torch)
