@@ -1,15 +1,16 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <abyme/core/error.hpp>
 #include <fmt/format.h>
+
+#include <abyme/core/error.hpp>
 
 namespace abyme {
 
 /// Pixels as a network wants them: uint8 of any shape -> float32 of the same shape and device,
 /// (pixel / 255 - mean) / std, in this order and in float32, so that the values are those of torchvision's
 /// `ToTensor` and `Normalize` bit for bit. Done once, before the first epoch; `normalize(images, 0, 1)` only
-/// scales to [0, 1]. Throws `Error` if the images are not uint8 or std is not above 0.
+/// scales to [0, 1]. \throws Error if the images are not uint8 or std is not above 0.
 inline at::Tensor normalize(const at::Tensor& images, double mean, double std) {
   if (images.scalar_type() != at::kByte)
     throw Error(

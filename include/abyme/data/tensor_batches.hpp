@@ -3,12 +3,14 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/randperm_ops.h>
+#include <fmt/format.h>
+
 #include <abyme/core/error.hpp>
 #include <abyme/data/batch.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <fmt/format.h>
 #include <iterator>
 #include <utility>
 
@@ -32,7 +34,7 @@ struct TensorBatchesOptions {
 ///
 /// `begin()` starts a new epoch, also in the middle of one. Epoch k has the k-th order that Python's
 /// `torch.randperm(samples, generator=torch.Generator().manual_seed(seed))` draws. A batch is valid until the
-/// next draw; its tensors can be kept. No samples: no batches. Throws `Error` from the constructor.
+/// next draw; its tensors can be kept. No samples: no batches. \throws Error from the constructor.
 class TensorBatches {
 public:
   using Options = TensorBatchesOptions;
@@ -52,9 +54,7 @@ public:
       return *this;
     }
     void operator++(int) { ++*this; }
-    friend bool operator==(const Iterator& it, std::default_sentinel_t) {
-      return it.source_->first_ >= it.source_->end_;
-    }
+    bool operator==(std::default_sentinel_t) const { return source_->first_ >= source_->end_; }
 
   private:
     TensorBatches* source_;
@@ -78,14 +78,13 @@ public:
                       ".to(device)",
                       inputs_.device().str(), targets_.device().str()));
     if (options_.batch_size < 1)
-      throw Error(
-          fmt::format("TensorBatches: batch_size must be at least 1, got {}; pass samples() of the data for "
-                      "one batch an epoch",
-                      options_.batch_size));
+      throw Error(fmt::format(
+          "TensorBatches: batch_size must be at least 1, got {}; pass inputs.size(0) for one batch an epoch",
+          options_.batch_size));
     end_ = options_.drop_last ? samples() - samples() % options_.batch_size : samples();
   }
-  TensorBatches(TensorBatches&&) =
-      default;  // not copied: two sources on one generator would disturb each other
+  // Moved, not copied: two sources on one generator would disturb each other.
+  TensorBatches(TensorBatches&&) = default;
   TensorBatches& operator=(TensorBatches&&) = default;
 
   /// Starts an epoch: draws its order and its first batch.
