@@ -2,4 +2,19 @@
 
 /// Everything that a CPU or CUDA user needs.
 
+#include <abyme/core/describe.hpp>
 #include <abyme/core/error.hpp>
+#include <abyme/core/ground.hpp>
+#include <abyme/data/batch.hpp>
+#include <abyme/data/idx.hpp>
+#include <abyme/data/normalize.hpp>
+#include <abyme/data/tensor_batches.hpp>
+#include <abyme/loop/data_looper.hpp>
+#include <abyme/loop/iteration_looper.hpp>
+#include <abyme/pass/pass.hpp>
+#include <abyme/pass/supervised_pass.hpp>
+#include <abyme/stats/reset.hpp>
+#include <abyme/stats/stats.hpp>
+#include <abyme/trigger/if.hpp>
+#include <abyme/trigger/periodic_trigger.hpp>
+#include <abyme/write/print.hpp>

@@ -63,6 +63,20 @@ template <class F, class Shown>
 concept CallableWith = std::invocable<F&> || std::invocable<F&, Shown&> || std::invocable<F&, Run&> ||
                        std::invocable<F&, Shown&, Run&>;
 
+namespace reflect {
+// What F returns, in the order in which `Callable` prefers its forms; never called.
+template <class F, class Shown>
+auto result_of() {
+  if constexpr (std::invocable<F&>) return std::type_identity<std::invoke_result_t<F&>>{};
+  else if constexpr (std::invocable<F&, Shown&>)
+    return std::type_identity<std::invoke_result_t<F&, Shown&>>{};
+  else if constexpr (std::invocable<F&, Run&>) return std::type_identity<std::invoke_result_t<F&, Run&>>{};
+  else return std::type_identity<std::invoke_result_t<F&, Shown&, Run&>>{};
+}
+template <class F, class Shown>
+using ResultOf = typename decltype(result_of<F, Shown>())::type;
+}  // namespace reflect
+
 /// A callable of the user's, its type erased, with the class of caller that it asks for.
 template <class Result>
 class Callable {
@@ -111,10 +125,8 @@ private:
   }
   template <class F>
   static Result finish(F&& call) {
-    if constexpr (std::is_void_v<Result>)
-      static_cast<void>(call());
-    else
-      return to_value(call());
+    if constexpr (std::is_void_v<Result>) static_cast<void>(call());
+    else return to_value(call());
   }
 
   std::function<Result(Node*, Run*)> call_;

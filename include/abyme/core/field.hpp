@@ -53,13 +53,14 @@ template <class Member>
 struct FieldEntry {
   std::string_view name;
   Member member;
-  bool state;
+  bool state = false;
+  bool option = false;
 };
 
 /// A field that the node shows: a data member, or a const member function that computes it.
 template <class Member>
 consteval auto field(std::string_view name, Member member) {
-  return std::tuple{FieldEntry<Member>{name, member, false}};
+  return std::tuple{FieldEntry<Member>{name, member}};
 }
 
 /// A field that is shown, set back when a ground digs, and kept by snapshots: a data member that can be
@@ -67,7 +68,14 @@ consteval auto field(std::string_view name, Member member) {
 template <class Member>
 consteval auto state(std::string_view name, Member member) {
   static_assert(std::is_member_object_pointer_v<Member>, "a state is a data member");
-  return std::tuple{FieldEntry<Member>{name, member, true}};
+  return std::tuple{FieldEntry<Member>{name, member, true, false}};
+}
+
+/// A field that is shown and printed by `describe`: what the node was made with, beside its options and
+/// inputs.
+template <class Member>
+consteval auto option(std::string_view name, Member member) {
+  return std::tuple{FieldEntry<Member>{name, member, false, true}};
 }
 
 /// The table of a node: `static constexpr auto fields = ab::fields(ab::field("factor",
@@ -148,12 +156,10 @@ constexpr Field make_field(std::string_view name, bool state, bool option, Get) 
   row.input = holds_inputs<Member>;
   row.read = [](const Node& node) -> Value {
     decltype(auto) member = Get{}(static_cast<const NodeClass&>(node));
-    if constexpr (is_input<Member>)
-      return member.show(node);
+    if constexpr (is_input<Member>) return member.show(node);
     else if constexpr (holds_inputs<Member> && is_optional<Member>)
       return member ? member->show(node) : Value{};
-    else
-      return to_value(member);
+    else return to_value(member);
   };
   row.text = [](const Node& node) { return member_text(Get{}(static_cast<const NodeClass&>(node))); };
   if constexpr (holds_inputs<Member>) {
@@ -169,10 +175,8 @@ struct GetField {
   template <class Self>
   constexpr decltype(auto) operator()(Self& self) const {
     constexpr auto member = std::get<Index>(NodeClass::fields).member;
-    if constexpr (std::is_member_object_pointer_v<decltype(member)>)
-      return (self.*member);
-    else
-      return (self.*member)();
+    if constexpr (std::is_member_object_pointer_v<decltype(member)>) return (self.*member);
+    else return (self.*member)();
   }
 };
 
@@ -186,10 +190,8 @@ struct GetOption {
 
 template <class T>
 T copy_state(const T& state) {
-  if constexpr (std::same_as<T, at::Tensor>)
-    return state.defined() ? state.clone() : state;
-  else
-    return state;
+  if constexpr (std::same_as<T, at::Tensor>) return state.defined() ? state.clone() : state;
+  else return state;
 }
 
 template <class NodeClass>
@@ -202,7 +204,7 @@ struct Tables {
                                                                         std::index_sequence<O...>) {
     return std::array<Field, own + options>{
         make_field<NodeClass>(std::get<F>(NodeClass::fields).name, std::get<F>(NodeClass::fields).state,
-                              false, GetField<NodeClass, F>{})...,
+                              std::get<F>(NodeClass::fields).option, GetField<NodeClass, F>{})...,
         make_field<NodeClass>(member_name<Options, O>, false, true, GetOption<NodeClass, O>{})...};
   }(std::make_index_sequence<own>{}, std::make_index_sequence<options>{});
 
@@ -211,8 +213,7 @@ struct Tables {
   static auto state_of(const NodeClass& node) {
     if constexpr (std::get<Index>(NodeClass::fields).state)
       return std::tuple{copy_state(GetField<NodeClass, Index>{}(node))};
-    else
-      return std::tuple{};
+    else return std::tuple{};
   }
   static auto states_of(const NodeClass& node) {
     return [&]<std::size_t... F>(std::index_sequence<F...>) {

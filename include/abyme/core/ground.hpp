@@ -85,10 +85,8 @@ public:
       : options(std::move(options)), target_(std::shared_ptr<Node>(target.shared())), has_target_(true) {}
 
   Step next(Step) override {
-    if (!has_target_)
-      run()->stop(options.reason);
-    else if (const auto target = target_.lock())
-      run()->break_to(*target, options.reason);
+    if (!has_target_) run()->stop(options.reason);
+    else if (const auto target = target_.lock()) run()->break_to(*target, options.reason);
     return done;
   }
 

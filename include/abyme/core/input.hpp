@@ -117,7 +117,7 @@ public:
   Input(const U& constant) : InputBase(to_value(constant), wanted()) {}
 
   template <class U>
-    requires std::convertible_to<const U&, std::string_view>
+    requires(std::convertible_to<const U&, std::string_view> && !std::same_as<U, reflect::Anything>)
   Input(const U& text) : InputBase(from_text(std::string_view(text)), wanted()) {}
 
   Input(CallerField field) : InputBase(std::move(field), wanted()) {}
@@ -156,32 +156,18 @@ public:
 
 private:
   static constexpr Kind wanted() {
-    if constexpr (std::same_as<T, Number>)
-      return Kind::number;
-    else if constexpr (std::same_as<T, Opaque>)
-      return Kind::object;
-    else
-      return kind_of<T>();
+    if constexpr (std::same_as<T, Number>) return Kind::number;
+    else if constexpr (std::same_as<T, Opaque>) return Kind::object;
+    else return kind_of<T>();
   }
   static Source from_text(std::string_view text) {
-    if constexpr (std::same_as<T, std::string> || std::same_as<T, Value>)
-      return Value{std::string(text)};
-    else
-      return CallerField{std::string(text)};
+    if constexpr (std::same_as<T, std::string> || std::same_as<T, Value>) return Value{std::string(text)};
+    else return CallerField{std::string(text)};
   }
   template <class F>
   static Source from_callable(F function) {
     using Asked = reflect::AskedCaller<F>;
-    using Result = decltype([](F& f) {
-      if constexpr (std::invocable<F&>)
-        return f();
-      else if constexpr (std::invocable<F&, Asked&>)
-        return f(std::declval<Asked&>());
-      else if constexpr (std::invocable<F&, Run&>)
-        return f(std::declval<Run&>());
-      else
-        return f(std::declval<Asked&>(), std::declval<Run&>());
-    }(std::declval<F&>()));
+    using Result = std::remove_cvref_t<reflect::ResultOf<F, Asked>>;
     static_assert(!std::is_void_v<Result>, "a callable that gives a value must return one");
     return Call{Callable<Value>::make<Asked>(std::move(function)), kind_of<Result>()};
   }

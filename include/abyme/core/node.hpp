@@ -43,6 +43,9 @@ public:
   /// still fires before the node is left: only a ground has one.
   virtual Step left(std::string_view /*reason*/) { return done; }
 
+  /// Called once for each node before the first child of the run.
+  virtual void run_started() {}
+
   /// Called once for each node when the run has ended, however it ended: writers flush, modes are put back.
   virtual void run_ended() {}
 
@@ -85,6 +88,11 @@ public:
   /// The run that digs it: null outside a run.
   Run* run() const { return run_; }
 
+  /// Sets its state fields to what they were at construction.
+  void set_back() {
+    if (initial_) type_->put_state(*this, initial_.get());
+  }
+
 protected:
   /// The value of an input, now. \throws Error where there is none yet.
   template <class T>
@@ -99,10 +107,6 @@ private:
   friend class Walk;
 
   void hang(Step event, std::shared_ptr<Node> child);  // in run.hpp: a child hung while it runs is walked
-  void set_back() {
-    if (initial_) type_->put_state(*this, initial_.get());
-  }
-
   const NodeType* type_ = nullptr;  // set by the handle that makes the node, never null after
   std::string name_;
   std::vector<std::vector<std::shared_ptr<Node>>> children_;  // by event
@@ -181,8 +185,8 @@ T Look::as() const {
   const Value value = (*this)();
   std::optional<T> found = convert<T>(value);
   if (!found) {
-    throw Error(fmt::format("get(\"{}\"): the field must hold a {}, got {}", field_, type_name<T>,
-                            abyme::name(kind(value))));
+    throw Error(fmt::format("get(\"{}\"): the field must hold {}, got {}", field_, type_name<T>,
+                            kind_name(kind(value))));
   }
   return *std::move(found);
 }
@@ -236,25 +240,20 @@ inline std::string InputBase::text() const {
   return "callable";
 }
 
-inline void InputBase::fail_empty(const Node& reader) const {
-  throw Error(fmt::format("{}: {} must hold a {} when it is read, got {}", reader.name(), text(),
-                          abyme::name(wanted_), abyme::name(kind(value(reader)))));
+inline void InputBase::fail_empty(const Node& reader) const {  // the run puts the path before it
+  throw Error(fmt::format("{} must hold {} when it is read, got {}", text(), kind_name(wanted_),
+                          kind_name(kind(value(reader)))));
 }
 
 inline bool InputBase::fits(Kind kind) const {
   const auto in = [kind](auto... kinds) { return ((kind == kinds) || ...); };
   if (in(Kind::any, wanted_) || wanted_ == Kind::any) return true;
   switch (wanted_) {
-  case Kind::boolean:
-    return in(Kind::integer, Kind::number, Kind::tensor);
-  case Kind::integer:
-    return in(Kind::boolean, Kind::tensor);
-  case Kind::number:
-    return in(Kind::boolean, Kind::integer, Kind::tensor, Kind::duration);
-  case Kind::text:
-    return kind != Kind::object;
-  default:
-    return false;
+  case Kind::boolean: return in(Kind::integer, Kind::number, Kind::tensor);
+  case Kind::integer: return in(Kind::boolean, Kind::tensor);
+  case Kind::number: return in(Kind::boolean, Kind::integer, Kind::tensor, Kind::duration);
+  case Kind::text: return kind != Kind::object;
+  default: return false;
   }
 }
 

@@ -111,7 +111,12 @@ inline void Run::adopt(std::unique_ptr<Walk> walk) {
 inline void Run::walk_again() {
   auto walk = std::make_unique<Walk>(*root_, this);
   if (!walk->faults().empty()) throw WiringError(walk->faults());
+  std::vector<Node*> added;
+  for (Node* node : walk->nodes()) {
+    if (!node->run_) added.push_back(node);
+  }
   adopt(std::move(walk));
+  for (Node* node : added) node->run_started();
 }
 
 inline void Node::hang(Step event, std::shared_ptr<Node> child) {
@@ -224,7 +229,7 @@ inline void Run::break_to(const Node& target, std::string reason) {
   for (const Frame& frame : frames_) {
     if (frame.node == &target) return ask({&target, std::move(reason), {}, {}});
   }
-  throw Error(fmt::format("Break: the node that it ends must be running, got {}, which is not above it; hang "
+  throw Error(fmt::format("the node that a break ends must be running, got {}, which is not above it; hang "
                           "the break below that node",
                           target.name()));
 }
@@ -254,7 +259,12 @@ inline void Run::fail(std::exception_ptr error, std::string where) {
 }
 
 inline void Run::dig() {
-  push(*root_);
+  try {
+    for (Node* node : walk_->nodes()) node->run_started();
+    push(*root_);
+  } catch (...) {
+    fail(std::current_exception(), path());
+  }
   while (!frames_.empty()) {
     try {
       run_frames();

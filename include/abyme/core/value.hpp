@@ -41,9 +41,10 @@ using Value =
 /// The alternatives of `Value`, in their order, and `any` for what only reading tells.
 enum class Kind : std::uint8_t { nothing, boolean, integer, number, text, tensor, duration, object, any };
 
-inline std::string_view name(Kind kind) {
-  constexpr std::string_view names[] = {"nothing", "bool",     "integer", "number", "text",
-                                        "tensor",  "duration", "object",  "any"};
+/// With its article: `an integer`.
+inline std::string_view kind_name(Kind kind) {
+  constexpr std::string_view names[] = {"nothing",  "a bool",     "an integer", "a number", "a text",
+                                        "a tensor", "a duration", "an object",  "any value"};
   return names[static_cast<std::size_t>(kind)];
 }
 
@@ -66,58 +67,37 @@ inline constexpr bool is_duration<std::chrono::duration<Rep, Period>> = true;
 /// The kind of Value that a T becomes.
 template <class T>
 consteval Kind kind_of() {
-  if constexpr (reflect::is_optional<T>)
-    return kind_of<typename T::value_type>();
-  else if constexpr (std::same_as<T, Value>)
-    return Kind::any;
-  else if constexpr (std::same_as<T, Number>)
-    return Kind::any;
-  else if constexpr (std::same_as<T, bool>)
-    return Kind::boolean;
-  else if constexpr (std::integral<T>)
-    return Kind::integer;
-  else if constexpr (std::floating_point<T>)
-    return Kind::number;
-  else if constexpr (std::convertible_to<T, std::string_view>)
-    return Kind::text;
-  else if constexpr (std::same_as<T, std::filesystem::path>)
-    return Kind::text;
-  else if constexpr (std::convertible_to<T, at::Tensor>)
-    return Kind::tensor;
-  else if constexpr (reflect::is_duration<T>)
-    return Kind::duration;
-  else
-    return Kind::object;
+  if constexpr (reflect::is_optional<T>) return kind_of<typename T::value_type>();
+  else if constexpr (std::same_as<T, Value>) return Kind::any;
+  else if constexpr (std::same_as<T, Number>) return Kind::any;
+  else if constexpr (std::same_as<T, bool>) return Kind::boolean;
+  else if constexpr (std::integral<T>) return Kind::integer;
+  else if constexpr (std::floating_point<T>) return Kind::number;
+  else if constexpr (std::convertible_to<T, std::string_view>) return Kind::text;
+  else if constexpr (std::same_as<T, std::filesystem::path>) return Kind::text;
+  else if constexpr (std::convertible_to<T, at::Tensor>) return Kind::tensor;
+  else if constexpr (reflect::is_duration<T>) return Kind::duration;
+  else return Kind::object;
 }
 
-/// A T as a Value. An opaque one holds the address of `object`, all others a copy.
+/// A T as a Value: nothing for an empty optional and an undefined tensor. An opaque one holds the address of
+/// `object`, all others a copy.
 template <class T>
 Value to_value(const T& object) {
   constexpr Kind kind = kind_of<T>();
-  if constexpr (std::same_as<T, Value>)
-    return object;
-  else if constexpr (std::same_as<T, Number>)
-    return object.value;
-  else if constexpr (std::same_as<T, Opaque>)
-    return object;
-  else if constexpr (reflect::is_optional<T>)
-    return object ? to_value(*object) : Value{};
-  else if constexpr (kind == Kind::boolean)
-    return Value{bool(object)};
-  else if constexpr (kind == Kind::integer)
-    return Value{static_cast<std::int64_t>(object)};
-  else if constexpr (kind == Kind::number)
-    return Value{static_cast<double>(object)};
-  else if constexpr (std::same_as<T, std::filesystem::path>)
-    return Value{object.string()};
-  else if constexpr (kind == Kind::text)
-    return Value{std::string(std::string_view(object))};
+  if constexpr (std::same_as<T, Value>) return object;
+  else if constexpr (std::same_as<T, Number>) return object.value;
+  else if constexpr (std::same_as<T, Opaque>) return object;
+  else if constexpr (reflect::is_optional<T>) return object ? to_value(*object) : Value{};
+  else if constexpr (kind == Kind::boolean) return Value{bool(object)};
+  else if constexpr (kind == Kind::integer) return Value{static_cast<std::int64_t>(object)};
+  else if constexpr (kind == Kind::number) return Value{static_cast<double>(object)};
+  else if constexpr (std::same_as<T, std::filesystem::path>) return Value{object.string()};
+  else if constexpr (kind == Kind::text) return Value{std::string(std::string_view(object))};
   else if constexpr (kind == Kind::tensor)
-    return Value{at::Tensor(object)};
-  else if constexpr (kind == Kind::duration)
-    return Value{std::chrono::duration_cast<Duration>(object)};
-  else
-    return Value{Opaque{&type_id<T>, &object}};
+    return at::Tensor(object).defined() ? Value{at::Tensor(object)} : Value{};
+  else if constexpr (kind == Kind::duration) return Value{std::chrono::duration_cast<Duration>(object)};
+  else return Value{Opaque{&type_id<T>, &object}};
 }
 
 inline Kind kind(const Value& value) { return static_cast<Kind>(value.index()); }
@@ -135,21 +115,16 @@ inline double number(const at::Tensor& tensor) {
 /// where there is no number.
 inline std::optional<double> number(const Value& value) {
   switch (kind(value)) {
-  case Kind::boolean:
-    return std::get<bool>(value) ? 1.0 : 0.0;
-  case Kind::integer:
-    return static_cast<double>(std::get<std::int64_t>(value));
-  case Kind::number:
-    return std::get<double>(value);
-  case Kind::duration:
-    return std::get<Duration>(value).count();
+  case Kind::boolean: return std::get<bool>(value) ? 1.0 : 0.0;
+  case Kind::integer: return static_cast<double>(std::get<std::int64_t>(value));
+  case Kind::number: return std::get<double>(value);
+  case Kind::duration: return std::get<Duration>(value).count();
   case Kind::tensor: {
     const at::Tensor& tensor = std::get<at::Tensor>(value);
     if (tensor.defined() && tensor.numel() == 1) return number(tensor);
     return std::nullopt;
   }
-  default:
-    return std::nullopt;
+  default: return std::nullopt;
   }
 }
 
@@ -165,45 +140,33 @@ inline std::string shape_text(const at::Tensor& tensor) {
 /// \throws fmt::format_error where the spec does not fit.
 inline void format_to(std::string& text, std::string_view spec, const Value& value) {
   const auto put = [&](const auto& plain) {
-    if (spec.empty())
-      fmt::format_to(std::back_inserter(text), "{}", plain);
+    if (spec.empty()) fmt::format_to(std::back_inserter(text), "{}", plain);
     else
       fmt::vformat_to(std::back_inserter(text), fmt::format("{{:{}}}", spec), fmt::make_format_args(plain));
   };
   switch (kind(value)) {
-  case Kind::boolean:
-    return put(std::get<bool>(value));
-  case Kind::integer:
-    return put(std::get<std::int64_t>(value));
-  case Kind::number:
-    return put(std::get<double>(value));
-  case Kind::text:
-    return put(std::get<std::string>(value));
+  case Kind::boolean: return put(std::get<bool>(value));
+  case Kind::integer: return put(std::get<std::int64_t>(value));
+  case Kind::number: return put(std::get<double>(value));
+  case Kind::text: return put(std::get<std::string>(value));
   case Kind::duration:
     put(std::get<Duration>(value).count());
     if (spec.empty()) text += " s";
     return;
   case Kind::tensor: {
     const at::Tensor& tensor = std::get<at::Tensor>(value);
-    if (!tensor.defined())
-      text += "none";
-    else if (tensor.numel() != 1)
-      text += shape_text(tensor);
-    else if (tensor.scalar_type() == at::kBool)
-      put(tensor.item().toBool());
-    else if (at::isIntegralType(tensor.scalar_type(), false))
-      put(tensor.item().toLong());
-    else if (tensor.scalar_type() == at::kDouble)
-      put(tensor.item().toDouble());
-    else
-      put(tensor.item().toFloat());
+    if (!tensor.defined()) text += "none";
+    else if (tensor.numel() != 1) text += shape_text(tensor);
+    else if (tensor.scalar_type() == at::kBool) put(tensor.item().toBool());
+    else if (at::isIntegralType(tensor.scalar_type(), false)) put(tensor.item().toLong());
+    else if (tensor.scalar_type() == at::kDouble) put(tensor.item().toDouble());
+    else put(tensor.item().toFloat());
     return;
   }
   case Kind::object:
     fmt::format_to(std::back_inserter(text), "<{}>", std::get<Opaque>(value).type->name);
     return;
-  default:
-    text += "none";
+  default: text += "none";
   }
 }
 
@@ -216,8 +179,7 @@ inline std::string to_text(const Value& value) {
 /// A value as a T, or none where it is nothing or holds no T. `std::string` takes everything but nothing.
 template <class T>
 std::optional<T> convert(const Value& value) {
-  if constexpr (std::same_as<T, Value>)
-    return value;
+  if constexpr (std::same_as<T, Value>) return value;
   else if constexpr (std::same_as<T, Number>) {
     const Kind is = kind(value);
     if (is == Kind::nothing || is == Kind::text || is == Kind::object) return std::nullopt;
@@ -234,10 +196,8 @@ std::optional<T> convert(const Value& value) {
     if (const auto* whole = std::get_if<std::int64_t>(&value)) return static_cast<T>(*whole);
     const std::optional<double> found = number(value);
     if (!found) return std::nullopt;
-    if constexpr (std::same_as<T, bool>)
-      return *found != 0;
-    else
-      return static_cast<T>(*found);
+    if constexpr (std::same_as<T, bool>) return *found != 0;
+    else return static_cast<T>(*found);
   }
 }
 

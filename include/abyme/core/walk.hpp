@@ -103,10 +103,8 @@ public:
   Node* caller() const { return walk_.visits_[visit_].caller; }
   std::string path() const { return walk_.path(visit_); }
 
-  /// Reports a fault: `rule, got value; remedy`. The node's name is put before it.
-  void fault(std::string_view message) const {
-    walk_.faults_.push_back({path(), fmt::format("{}: {}", node().type().name, message)});
-  }
+  /// Reports a fault: `rule, got value; remedy`. The path is put before it.
+  void fault(std::string message) const { walk_.faults_.push_back({path(), std::move(message)}); }
   /// Whether `other` is on the path to this place.
   bool below(const Node& other) const {
     const auto found = walk_.known_.find(&other);
@@ -115,8 +113,7 @@ public:
   /// Says that this node alone writes `file`; a fault where another node of the tree does.
   void claim(const std::string& file) const {
     const auto [found, is_new] = walk_.claimers_.try_emplace(file, &node());
-    if (is_new)
-      walk_.claims_[file] = path();
+    if (is_new) walk_.claims_[file] = path();
     else if (found->second != &node()) {
       fault(fmt::format("a file is written by one node, got \"{}\", which {} writes; give each its own", file,
                         walk_.claims_[file]));
@@ -167,7 +164,7 @@ inline bool Walk::visit(Node& node, Node* caller, Link link, std::size_t parent,
   visits_.push_back({link, caller, parent});
   const Place place(*this, visits_.size() - 1);
   if (known.on_path) {
-    place.fault("a node hangs below itself nowhere, got a cycle; hang another node, or break the chain");
+    place.fault("a node must not hang below itself, got a cycle; hang another node here");
     visits_.pop_back();
     return false;
   }
@@ -259,8 +256,8 @@ inline void InputBase::bind(Place& place, std::string_view input_name) {
                               input_name, reflect::node_name(call->call.wanted()->name), from->type().name));
     }
     if (!fits(call->kind)) {
-      place.fault(fmt::format("{} must be a {}, got a callable that returns a {}", input_name, name(wanted_),
-                              name(call->kind)));
+      place.fault(fmt::format("{} must be {}, got a callable that returns {}", input_name, kind_name(wanted_),
+                              kind_name(call->kind)));
     }
     return;
   }
@@ -290,8 +287,8 @@ inline void InputBase::bind(Place& place, std::string_view input_name) {
                                    from->name(), field_name, field_names(*from)));
   }
   if (!fits(field->kind)) {
-    return place.fault(fmt::format("{} must be a {}, got {}.{}, which holds a {}", input_name, name(wanted_),
-                                   from->name(), field_name, name(field->kind)));
+    return place.fault(fmt::format("{} must be {}, got {}.{}, which holds {}", input_name, kind_name(wanted_),
+                                   from->name(), field_name, kind_name(field->kind)));
   }
   if (!wanted_types_.empty()) {
     const Value held = field->read(*from);

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <abyme/core/ground.hpp>
+#include <abyme/loop/source.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace abyme {
+
+/// Iterates over batches: one pass over its data a dig.
+///
+/// The data is any range of batches, also a `torch::data` loader: an rvalue is owned, a `shared_ptr` shared,
+/// an lvalue borrowed, so that it must outlive the tree. Each dig asks it for `begin()` anew.
+///
+/// Events, children see the looper: `start`, then for each batch `iteration_start` and `iteration_end`, then
+/// `end`. Fields: `data` (the batch, set before `iteration_start`, valid until the next is drawn; of the
+/// range's own type), `counter` (0 at `start`; the index in `iteration_start`; the number completed in
+/// `iteration_end` and `end`; every dig starts from 0), `total` (batches in a pass, nothing where the range
+/// has no size), `fraction` (counter / total). Empty data gives `start` and `end` only.
+class DataLooperNode : public Node {
+public:
+  static constexpr auto events = abyme::events("start", "iteration_start", "iteration_end", "end");
+
+  std::int64_t counter = 0;
+
+  Opaque data() const { return {&source_->batch_type(), batch_}; }
+
+  /// The batch as a Batch. \throws Error where there is none yet, or the data has batches of another type.
+  template <class Batch>
+  const Batch& batch() const {
+    if (!batch_ || !(source_->batch_type() == type_id<Batch>)) {
+      throw Error(
+          fmt::format("{}: batch must be asked for as the type of the data, {}, and during a pass, got {}",
+                      name(), source_->batch_type().name, batch_ ? type_name<Batch> : "no batch"));
+    }
+    return *static_cast<const Batch*>(batch_);
+  }
+
+  std::optional<std::int64_t> total() const { return source_->total(); }
+  std::optional<double> fraction() const {
+    const auto batches = total();
+    if (!batches) return std::nullopt;
+    return *batches > 0 ? double(counter) / double(*batches) : 1.0;
+  }
+  static constexpr auto fields =
+      abyme::fields(field("data", &DataLooperNode::data), state("counter", &DataLooperNode::counter),
+                    field("total", &DataLooperNode::total), field("fraction", &DataLooperNode::fraction));
+
+  template <class Data>
+    requires BatchRange<std::remove_reference_t<decltype(*own_or_borrow(std::declval<Data>()))>>
+  explicit DataLooperNode(Data&& data) {
+    auto range = own_or_borrow(std::forward<Data>(data));
+    source_ = std::make_unique<RangeSource<std::remove_reference_t<decltype(*range)>>>(std::move(range));
+  }
+
+  Step next(Step finished) override {
+    if (finished == events["iteration_start"]) {
+      ++counter;
+      return events["iteration_end"];
+    }
+    if (finished == events["end"]) return done;
+    if (finished == entry) {
+      counter = 0;
+      batch_ = nullptr;
+      source_->restart();
+      return events["start"];
+    }
+    const void* drawn = source_->next();
+    if (!drawn) return events["end"];  // the last batch may still be looked at
+    batch_ = drawn;
+    return events["iteration_start"];
+  }
+
+  void check(Place& place) const override {
+    if (!has_children()) place.fault("a looper needs a child, got none; hang one on \"iteration_end\"");
+  }
+
+private:
+  std::unique_ptr<Source> source_;
+  const void* batch_ = nullptr;
+};
+using DataLooper = Handle<DataLooperNode>;
+
+}  // namespace abyme

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <abyme/core/ground.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+namespace abyme {
+
+/// Iterates a number of times: epochs, usually.
+///
+/// Events, children see the looper: `start`, then for each iteration `iteration_start` and `iteration_end`,
+/// then `end`. Fields: `counter` (0 at `start`; the index in `iteration_start`; the number completed in
+/// `iteration_end` and `end`; every dig starts from 0), `total` (how many iterations this dig has; nothing
+/// before the first dig), `fraction` (counter / total), `count` (the input). The count is read once a dig; 0
+/// or less gives `start` and `end` only.
+class IterationLooperNode : public Node {
+public:
+  static constexpr auto events = abyme::events("start", "iteration_start", "iteration_end", "end");
+
+  std::optional<Input<std::int64_t>> count;
+  std::int64_t counter = 0;
+  std::optional<std::int64_t> total;
+
+  std::optional<double> fraction() const {
+    if (!total) return std::nullopt;
+    return *total > 0 ? double(counter) / double(*total) : 1.0;
+  }
+  static constexpr auto fields = abyme::fields(
+      field("count", &IterationLooperNode::count), state("counter", &IterationLooperNode::counter),
+      state("total", &IterationLooperNode::total), field("fraction", &IterationLooperNode::fraction));
+
+  IterationLooperNode() = default;  // to be set up later
+  explicit IterationLooperNode(Input<std::int64_t> count) : count(std::move(count)) {}
+  void setup(Input<std::int64_t> iterations) { count = std::move(iterations); }
+
+  Step next(Step finished) override {
+    if (finished == entry) {
+      total = read(*count);
+      counter = 0;
+      return events["start"];
+    }
+    if (finished == events["end"]) return done;
+    if (finished == events["iteration_start"]) {
+      ++counter;
+      return events["iteration_end"];
+    }
+    return counter < *total ? events["iteration_start"] : events["end"];
+  }
+
+  void check(Place& place) const override {
+    if (!count) place.fault("a looper needs its count, got none; pass it, or call setup(10) before the dig");
+    if (!has_children()) place.fault("a looper needs a child, got none; hang one on \"iteration_end\"");
+  }
+};
+using IterationLooper = Handle<IterationLooperNode>;
+
+}  // namespace abyme

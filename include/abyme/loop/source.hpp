@@ -1,0 +1,89 @@
+#pragma once
+
+#include <abyme/core/own.hpp>
+#include <abyme/core/value.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace abyme {
+
+/// Something that can be iterated again and again: `begin`, `end`, `*`, `++`, `!=`; less than a standard
+/// range asks, so that LibTorch's data loaders are taken too.
+template <class R>
+concept BatchRange = requires(R& range) {
+  std::begin(range) != std::end(range);
+  *std::begin(range);
+  ++std::declval<decltype(std::begin(range))&>();
+};
+
+/// A range of batches with its type erased: what a `DataLooper` draws from.
+class Source {
+public:
+  virtual ~Source() = default;
+
+  /// Starts a new pass over the data.
+  virtual void restart() = 0;
+  /// The next batch, valid until the next call, or null behind the last.
+  virtual const void* next() = 0;
+  /// How many batches a pass has, where that is known.
+  virtual std::optional<std::int64_t> total() const = 0;
+  virtual const TypeId& batch_type() const = 0;
+};
+
+template <BatchRange Range>
+class RangeSource final : public Source {
+  using Iterator = decltype(std::begin(std::declval<Range&>()));
+  using Sentinel = decltype(std::end(std::declval<Range&>()));
+  using Reference = decltype(*std::declval<Iterator&>());
+  using Batch = std::remove_cvref_t<Reference>;
+
+public:
+  explicit RangeSource(std::shared_ptr<Range> range) : range_(std::move(range)) {}
+
+  void restart() override {
+    at_.reset();  // the iterator of the pass before is gone before a new one is made
+    end_.reset();
+    started_ = false;
+  }
+
+  const void* next() override {
+    if (!started_) {
+      started_ = true;
+      at_.emplace(std::begin(*range_));
+      end_.emplace(std::end(*range_));
+    } else if (at_) {
+      ++*at_;
+    }
+    if (!at_ || !(*at_ != *end_)) {
+      at_.reset();
+      return nullptr;
+    }
+    if constexpr (std::is_lvalue_reference_v<Reference>) {
+      return std::addressof(**at_);
+    } else {
+      drawn_.emplace(**at_);
+      return &*drawn_;
+    }
+  }
+
+  std::optional<std::int64_t> total() const override {
+    if constexpr (requires { std::size(*range_); }) return static_cast<std::int64_t>(std::size(*range_));
+    else return std::nullopt;
+  }
+  const TypeId& batch_type() const override { return type_id<Batch>; }
+
+private:
+  std::shared_ptr<Range> range_;
+  std::optional<Iterator> at_;
+  std::optional<Sentinel> end_;
+  std::optional<Batch> drawn_;  // where the range gives its batches by value
+  bool started_ = false;
+};
+
+}  // namespace abyme

@@ -1,0 +1,145 @@
+#pragma once
+
+#include <abyme/core/callable.hpp>
+#include <abyme/core/value.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace abyme {
+
+/// The number of samples in a batch: the first dimension of a tensor, of `inputs` or `data`, or of the first
+/// of a tuple; otherwise its size; none where nothing tells.
+template <class Batch>
+std::optional<std::int64_t> batch_size(const Batch& batch) {
+  if constexpr (std::same_as<Batch, at::Tensor>) {
+    return batch.dim() > 0 ? std::optional(batch.size(0)) : std::nullopt;
+  } else if constexpr (requires { batch.inputs; }) {
+    return batch_size(batch.inputs);
+  } else if constexpr (requires { batch.size(); }) {
+    return static_cast<std::int64_t>(batch.size());
+  } else if constexpr (requires { batch.data; }) {
+    return batch_size(batch.data);
+  } else if constexpr (requires { std::get<0>(batch); }) {
+    return batch_size(std::get<0>(batch));
+  } else {
+    return std::nullopt;
+  }
+}
+
+/// What a pass runs on each batch, its types erased.
+class StepFunction {
+public:
+  virtual ~StepFunction() = default;
+
+  /// The types of batch that it takes.
+  virtual const std::vector<const TypeId*>& batch_types() const = 0;
+  virtual std::optional<std::int64_t> batch_size(const Opaque& batch) const = 0;
+  /// Calls the function and keeps its result.
+  virtual void compute(const Opaque& batch) = 0;
+  virtual const at::Tensor& loss() const = 0;
+  /// Frees the graph that the tensors of the result hold.
+  virtual void drop_graph() = 0;
+};
+
+/// With a result of type Result: the loss, or an aggregate with a member `loss`.
+template <class Result>
+class StepFunctionOf : public StepFunction {
+public:
+  Result result{};
+
+  const at::Tensor& loss() const override {
+    if constexpr (std::same_as<Result, at::Tensor>) return result;
+    else return result.loss;
+  }
+  void drop_graph() override {
+    if constexpr (std::same_as<Result, at::Tensor>) drop(result);
+    else std::apply([](auto&... each) { (drop(each), ...); }, members(result));
+  }
+
+private:
+  template <class Member>
+  static void drop(Member& member) {
+    if constexpr (std::same_as<Member, at::Tensor>) {
+      if (!member.defined() || !member.grad_fn()) return;
+      if (member.is_view()) member = member.detach();
+      else member.detach_();
+    }
+  }
+};
+
+namespace reflect {
+// The types of batch that a step function takes: its first parameter, or those it lists as `Batches`.
+template <class Step>
+struct BatchTypes {
+  using type = std::tuple<FirstArgumentOf<Step>>;
+};
+template <class Step>
+  requires requires { typename Step::Batches; }
+struct BatchTypes<Step> {
+  using type = typename Step::Batches;
+};
+template <class Step>
+using FirstBatch = std::tuple_element_t<0, typename BatchTypes<Step>::type>;
+
+template <class Step>
+consteval auto step_result() {
+  static_assert(!std::is_void_v<FirstBatch<Step>>,
+                "a step function names the type of its batch: [&](const ab::Batch& batch) { ... }, not auto");
+  if constexpr (!std::is_void_v<FirstBatch<Step>>) {
+    static_assert(std::invocable<Step&, const FirstBatch<Step>&>,
+                  "a step function takes one batch, by const reference");
+    using Result = std::invoke_result_t<Step&, const FirstBatch<Step>&>;
+    static_assert(
+        std::same_as<Result, at::Tensor> || requires(Result result) {
+          { result.loss } -> std::convertible_to<at::Tensor>;
+        }, "a step function returns the loss as a torch::Tensor, or a struct with a member loss");
+    return std::type_identity<Result>{};
+  }
+}
+}  // namespace reflect
+
+/// What a step function returns.
+template <class Step>
+using StepResult = typename decltype(reflect::step_result<Step>())::type;
+
+template <class Step>
+class TypedStepFunction final : public StepFunctionOf<StepResult<Step>> {
+public:
+  explicit TypedStepFunction(Step step) : step_(std::move(step)) {}
+
+  const std::vector<const TypeId*>& batch_types() const override { return types_; }
+  std::optional<std::int64_t> batch_size(const Opaque& batch) const override {
+    std::optional<std::int64_t> size;
+    with(batch, [&](const auto& typed) { size = abyme::batch_size(typed); });
+    return size;
+  }
+  void compute(const Opaque& batch) override {
+    with(batch, [&](const auto& typed) { this->result = step_(typed); });
+  }
+
+private:
+  using Types = typename reflect::BatchTypes<Step>::type;
+
+  template <class Use>
+  static void with(const Opaque& batch, Use use) {
+    [&]<class... Batches>(std::type_identity<std::tuple<Batches...>>) {
+      static_cast<void>(
+          ((*batch.type == type_id<Batches> && (use(*static_cast<const Batches*>(batch.address)), true)) ||
+           ...));
+    }(std::type_identity<Types>{});
+  }
+
+  Step step_;
+  std::vector<const TypeId*> types_ = []<class... Batches>(std::type_identity<std::tuple<Batches...>>) {
+    return std::vector<const TypeId*>{&type_id<Batches>...};
+  }(std::type_identity<Types>{});
+};
+
+}  // namespace abyme

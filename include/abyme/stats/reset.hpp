@@ -1,0 +1,40 @@
+#pragma once
+
+#include <abyme/core/ground.hpp>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace abyme {
+
+/// Sets the state fields of other nodes to what they were at construction: statistics before a new epoch,
+/// counters of triggers. `ab::Reset(train_stats, test_stats)`. It looks at these nodes and does not own them.
+/// No events, no fields.
+class ResetNode : public Node {
+public:
+  template <NodeHandle... Handles>
+    requires(sizeof...(Handles) > 0)
+  explicit ResetNode(const Handles&... handles) : nodes_{std::shared_ptr<Node>(handles.shared())...} {}
+
+  Step next(Step) override {
+    for (const auto& look : nodes_) {
+      if (const auto node = look.lock()) node->set_back();
+    }
+    return done;
+  }
+
+  void check(Place& place) const override {
+    for (const auto& look : nodes_) {
+      if (look.expired())
+        place.fault(
+            "a node to reset must be alive, but it is gone; keep a handle of it while the tree is used");
+    }
+  }
+
+private:
+  std::vector<std::weak_ptr<Node>> nodes_;
+};
+using Reset = Handle<ResetNode>;
+
+}  // namespace abyme
