@@ -28,15 +28,19 @@ macro(abyme_provide method package)
     list(REMOVE_ITEM abyme_arguments REQUIRED)
     find_package(${package} ${abyme_arguments} BYPASS_PROVIDER QUIET)
     if(NOT ${package}_FOUND)
+      set(${package}_FOUND ON)  # or the fetch ends the configuring, and CMake need not search again
       cmake_language(CALL abyme_fetch_${package})
     endif()
   endif()
-  find_package(${package} ${ARGN} BYPASS_PROVIDER)
+  if(EXISTS "${${package}_DIR}" OR NOT COMMAND abyme_fetch_${package})
+    find_package(${package} ${ARGN} BYPASS_PROVIDER)
+  endif()
 endmacro()
 cmake_language(SET_DEPENDENCY_PROVIDER abyme_provide SUPPORTED_METHODS FIND_PACKAGE)
 
 # Below, `found` becomes the folder of a package's config file, and `tried` collects why a way did not work.
 
+set(tried "\n  - find_package: not on this machine, or not in a version that fits")
 function(abyme_failed way reason)
   string(STRIP "${reason}" reason)
   string(REGEX REPLACE ".*\n" "" reason "${reason}")  # the last line of what a program said
@@ -59,7 +63,6 @@ macro(abyme_take_fetched package)
     endif()
   endif()
   set(found)
-  set(tried "\n  - find_package: not on this machine, or not in a version that fits")
 endmacro()
 
 function(abyme_give_up package by_hand)
@@ -129,7 +132,8 @@ function(abyme_headers package target header release version sha256 debian)
   endif()
   if(NOT EXISTS ${include}/${header})
     abyme_failed("Debian's package ${debian}" "${reason} (no ${header})")
-    abyme_give_up(${package} "Install it (Debian: apt install ${debian})")
+    abyme_give_up(${package} "Install it, or pass its folder once to the configure preset \
+(cmake --preset release -D${package}_DIR=FOLDER)")
   endif()
 
   set(found ${to})
@@ -194,7 +198,7 @@ endmacro()
 
 macro(abyme_torch_zip)
   message(STATUS "abyme: no LibTorch on this machine; downloading the official zip (about 200 MB)")
-  if(CMAKE_HOST_SYSTEM MATCHES "Linux.*x86_64|Darwin.*arm64")
+  if("${CMAKE_HOST_SYSTEM_NAME} ${CMAKE_HOST_SYSTEM_PROCESSOR}" MATCHES "Linux.*x86_64|Darwin.*arm64")
     abyme_download(${ABYME_TORCH_URL} ${ABYME_DEPS}/libtorch.zip reason)
   else()
     set(reason "there is none for this machine")
@@ -254,8 +258,8 @@ function(abyme_fetch_Torch)
     abyme_torch_pip()
   endif()
   if(NOT found)
-    abyme_give_up(LibTorch "Unpack LibTorch ${ABYME_TORCH_VERSION} (zip from pytorch.org, or pip install \
-torch==${ABYME_TORCH_VERSION}) into FOLDER and run `cmake --preset release -DCMAKE_PREFIX_PATH=FOLDER`")
+    abyme_give_up(LibTorch "Unpack LibTorch ${ABYME_TORCH_VERSION} from pytorch.org and pass its folder once to \
+the configure preset (cmake --preset release -DCMAKE_PREFIX_PATH=FOLDER), or activate a Python with torch")
   endif()
   abyme_take(Torch)
 endfunction()
