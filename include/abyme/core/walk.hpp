@@ -300,9 +300,9 @@ inline void InputBase::bind(Place& place, std::string_view input_name) {
       all += fmt::format("{}{}", all.empty() ? "" : " or ", type->name);
     }
     if (!taken) {
-      return place.fault(
-          fmt::format("{} must be a {}, got {}.{}, which is a {}; take that type, or map the source to yours",
-                      input_name, all, from->name(), field_name, object->type->name));
+      return place.fault(fmt::format(
+          "{} must be of type {}, got {}.{}, which is {}; take that type, or map the source to yours",
+          input_name, all, from->name(), field_name, object->type->name));
     }
   }
   if (slots_.empty() || !std::holds_alternative<Look>(source_)) slots_.push_back({from, field});
