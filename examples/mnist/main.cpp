@@ -1,8 +1,157 @@
-#include <CLI/CLI.hpp>
-#include <abyme/abyme.hpp>
+// A convolutional network learns to read digits: the network of LibTorch's own MNIST example, its training
+// loop written as a tree.
+
 #include <torch/torch.h>
 
-#include <iostream>
+#include <abyme/abyme.hpp>
 
-// A placeholder, until the example is written.
-int main() { std::cout << torch::ones({2, 2}) << '\n'; }
+#include <CLI/CLI.hpp>
+
+#include "data.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <optional>
+#include <string>
+
+namespace ab = abyme;
+
+struct NetImpl : torch::nn::Module {
+  torch::nn::Conv2d conv1{register_module("conv1", torch::nn::Conv2d(1, 10, 5))};
+  torch::nn::Conv2d conv2{register_module("conv2", torch::nn::Conv2d(10, 20, 5))};
+  torch::nn::Dropout2d conv2_drop{register_module("conv2_drop", torch::nn::Dropout2d())};
+  torch::nn::Linear fc1{register_module("fc1", torch::nn::Linear(320, 50))};
+  torch::nn::Linear fc2{register_module("fc2", torch::nn::Linear(50, 10))};
+
+  torch::Tensor forward(torch::Tensor x) {                                   // [batch, 1, 28, 28]
+    x = torch::relu(torch::max_pool2d(conv1(x), 2));                         // [batch, 10, 12, 12]
+    x = torch::relu(torch::max_pool2d(conv2_drop(conv2(x)), 2)).flatten(1);  // [batch, 320]
+    x = torch::dropout(torch::relu(fc1(x)), 0.5, is_training());
+    return torch::log_softmax(fc2(x), 1);  // [batch, 10]
+  }
+};
+TORCH_MODULE(Net);
+
+struct Options {
+  std::optional<std::filesystem::path> data;
+  std::int64_t epochs = 10;
+  std::int64_t batch_size = 64;
+  double learning_rate = 0.01;
+  std::uint64_t seed = 1;
+  std::string device = "auto";
+  int threads = 0;
+  bool describe = false;
+};
+
+void train(const Options& options) {
+  if (options.threads > 0) torch::set_num_threads(options.threads);
+  torch::manual_seed(options.seed);
+  const bool cuda = options.device == "cuda" || (options.device == "auto" && torch::cuda::is_available());
+  const torch::Device device(cuda ? torch::kCUDA : torch::kCPU);
+
+  const Digits digits = load_digits(options.data);
+  std::cout << digits.source << std::endl;
+  const auto pixels = [&](const torch::Tensor& images) {
+    return ab::normalize(images, 0.1307, 0.3081).unsqueeze(1).to(device);
+  };
+  ab::TensorBatches train_batches(pixels(digits.train_images), digits.train_labels.to(device),
+                                  {.batch_size = options.batch_size, .seed = options.seed});
+  ab::TensorBatches test_batches(pixels(digits.test_images), digits.test_labels.to(device),
+                                 {.batch_size = 1000, .shuffle = false});
+
+  Net model;
+  model->to(device);
+  torch::optim::SGD optimizer(model->parameters(),
+                              torch::optim::SGDOptions(options.learning_rate).momentum(0.9));
+  const auto criterion = [](const torch::Tensor& outputs, const torch::Tensor& targets) {
+    return torch::nll_loss(outputs, targets);
+  };
+
+  // The nodes ...
+  auto epochs = ab::IterationLooper(options.epochs).named("epochs");
+  auto train_data = ab::DataLooper(train_batches).named("train_data");
+  auto test_data = ab::DataLooper(test_batches).named("test_data");
+  auto train_pass = ab::SupervisedPass(model, optimizer, criterion).named("train_pass");
+  auto test_pass = ab::SupervisedPass(model, criterion).named("test_pass");  // no optimizer: it evaluates
+  auto train_loss = ab::Stats("loss", {.weight = "batch_size"}).named("train_loss");
+  auto test_loss = ab::Stats("loss", {.weight = "batch_size"}).named("test_loss");
+  auto train_accuracy = ab::Stats(ab::accuracy, {.weight = "batch_size"}).named("train_accuracy");
+  auto test_accuracy = ab::Stats(ab::accuracy, {.weight = "batch_size"}).named("test_accuracy");
+
+  // ... a few callables ...
+  std::chrono::steady_clock::time_point start;
+  double samples_per_second = 0;
+  const auto start_clock = [&] { start = std::chrono::steady_clock::now(); };
+  const auto stop_clock = [&] {
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    samples_per_second = double(train_batches.samples()) / seconds.count();
+  };
+  struct {
+    double accuracy = 0;
+    std::int64_t epoch = 0;
+  } best;
+  const auto keep_best = [&](ab::IterationLooper::Node& looper) {
+    const double accuracy = test_accuracy->average().value_or(0);
+    if (accuracy > best.accuracy) best = {accuracy, looper.counter};
+  };
+
+  const auto percent = [](const ab::Stats& accuracy) {
+    return [=] { return 100 * accuracy->average().value_or(0); };
+  };
+
+  // ... and the tree.
+  train_data("start", start_clock)
+      .at("iteration_end", train_pass("end", train_loss, train_accuracy))
+      .at("end", stop_clock);
+  test_data("iteration_end", test_pass("end", test_loss, test_accuracy));
+  epochs("iteration_start", train_data, test_data)
+      .at("iteration_end", keep_best,
+          ab::Print("epoch {:>2}: train loss {:.4f}, accuracy {:.2f}%; test loss {:.4f}, accuracy {:.2f}%; "
+                    "{:.0f} samples/s",
+                    ab::caller("counter"), train_loss.get("average"), percent(train_accuracy),
+                    test_loss.get("average"), percent(test_accuracy), [&] { return samples_per_second; }),
+          ab::Reset(train_loss, train_accuracy, test_loss, test_accuracy))
+      .at("end", ab::Print(
+                     "best test accuracy: {:.2f}% (epoch {})", [&] { return 100 * best.accuracy; },
+                     [&] { return best.epoch; }));
+  ab::Ground ground;
+  ground("dig", epochs);
+
+  std::cout << ab::describe(ground) << std::endl;
+  if (!options.describe) ground.dig();
+}
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app("Trains a convolutional network on MNIST.");
+  app.add_option("--data", options.data,
+                 "folder with the four MNIST files; otherwise $ABYME_MNIST_DIR, a cache, a download");
+  app.add_option("--epochs", options.epochs, "how often the training data is gone through")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--batch-size", options.batch_size, "samples in a training batch")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--learning-rate", options.learning_rate, "of SGD with momentum 0.9")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--seed", options.seed, "of weights, dropout and order")->capture_default_str();
+  app.add_option("--device", options.device, "where to train")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  app.add_option("--threads", options.threads, "that LibTorch computes with; 0: as many as it likes")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("--describe", options.describe, "print the tree and don't train");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    train(options);
+  } catch (const std::exception& error) {
+    std::cerr << "mnist: " << error.what() << std::endl;
+    return EXIT_FAILURE;
+  }
+}

@@ -46,11 +46,18 @@ private:
   using Children = std::vector<std::shared_ptr<Node>>;
   struct Frame {
     Node* node;
-    Node* shown;  // what its children see, where they have no focus
-    const Children* children;
-    std::size_t child;  // the next one
+    Node* shown;                        // what its children see, where they have no focus
+    const std::shared_ptr<Node>* next;  // the children of the event that have not run
+    const std::shared_ptr<Node>* last;
     Step event;
     bool leaving;  // its last event runs while the run unwinds through it
+
+    void enter(Step entered) {
+      const Children& children = node->children_[static_cast<std::size_t>(entered.index)];
+      event = entered;
+      next = children.data();
+      last = next + children.size();
+    }
   };
   struct Stop {
     const Node* target;  // the node that ends; null: all
@@ -64,7 +71,7 @@ private:
   };
 
   friend class Node;
-  void walk_again();
+  void hang(Children& children, std::shared_ptr<Node> child);
   void adopt(std::unique_ptr<Walk> walk);
 
   void run_frames();
@@ -82,7 +89,6 @@ private:
   const Node* leaf_ = nullptr;  // the child that runs, where it has no frame
   std::optional<Stop> stop_;
   std::vector<Suspended> suspended_;
-  static inline const Children no_children_;
 };
 
 inline Run::Run(std::shared_ptr<Node> root) : root_(std::move(root)) {
@@ -108,9 +114,30 @@ inline void Run::adopt(std::unique_ptr<Walk> walk) {
   frames_.reserve(walk_->depth());
 }
 
-inline void Run::walk_again() {
+// A child hung while the tree runs is walked as it is hung. Its siblings may lie elsewhere then: the frame
+// that runs through them is told.
+inline void Run::hang(Children& children, std::shared_ptr<Node> child) {
+  Frame* through = nullptr;
+  for (Frame& frame : frames_) {
+    if (frame.event != entry &&
+        &frame.node->children_[static_cast<std::size_t>(frame.event.index)] == &children)
+      through = &frame;
+  }
+  const std::size_t next = through ? static_cast<std::size_t>(through->next - children.data()) : 0;
+  const auto tell = [&] {
+    if (!through) return;
+    through->enter(through->event);
+    through->next += next;
+  };
+
+  children.push_back(std::move(child));
+  tell();
   auto walk = std::make_unique<Walk>(*root_, this);
-  if (!walk->faults().empty()) throw WiringError(walk->faults());
+  if (!walk->faults().empty()) {
+    children.pop_back();
+    tell();
+    throw WiringError(walk->faults());
+  }
   std::vector<Node*> added;
   for (Node* node : walk->nodes()) {
     if (!node->run_) added.push_back(node);
@@ -120,19 +147,12 @@ inline void Run::walk_again() {
 }
 
 inline void Node::hang(Step event, std::shared_ptr<Node> child) {
-  auto& hung = children_[static_cast<std::size_t>(event.index)];
-  hung.push_back(std::move(child));
-  if (!run_) return;
-  try {
-    run_->walk_again();
-  } catch (...) {
-    hung.pop_back();
-    throw;
-  }
+  auto& children = children_[static_cast<std::size_t>(event.index)];
+  if (run_) run_->hang(children, std::move(child));
+  else children.push_back(std::move(child));
 }
 
-// ---- the step path: nothing here allocates, looks up a name, or formats
-// ------------------------------------------
+// ---- the step path: nothing here allocates, looks up a name, or formats ----
 
 inline void Run::run_frames() {
   while (!frames_.empty()) {
@@ -141,13 +161,13 @@ inline void Run::run_frames() {
       continue;
     }
     Frame& frame = frames_.back();
-    if (frame.child == frame.children->size()) {
+    if (frame.next == frame.last) {
       advance();
       continue;
     }
-    Node& child = *(*frame.children)[frame.child++];
+    Node& child = **frame.next++;
     child.caller_ = child.focused_ ? child.focused_ : frame.shown;
-    if (child.children_.empty()) {  // a node without events does all its work at once and needs no frame
+    if (child.type_->events.empty()) {  // a node without events does all its work at once and needs no frame
       leaf_ = &child;
       child.next(entry);
     } else {
@@ -158,33 +178,31 @@ inline void Run::run_frames() {
 }
 
 inline void Run::push(Node& node) {
-  frames_.push_back({&node, node.type_->transparent ? node.caller_ : &node, &no_children_, 0, entry, false});
+  frames_.push_back({&node, node.type_->transparent ? node.caller_ : &node, nullptr, nullptr, entry, false});
 }
 
 inline void Run::advance() {
   leaf_ = nullptr;
   Node& node = *frames_.back().node;
   Step event = frames_.back().event;
-  while (!stop_) {  // a node may stop the run between its events
+  do {  // an event without children costs a comparison
     event = node.next(event);
     const auto index = static_cast<std::size_t>(event.index);
-    if (index >= node.children_.size()) {
+    if (index >= node.type_->events.size()) [[unlikely]] {
       if (event == done) return pop();
       throw Error(fmt::format("{}: next must return one of its own events or done, got number {}",
                               node.name(), event.index));
     }
-    Frame& frame = frames_.back();
-    frame.event = event;
-    frame.children = &node.children_[index];
-    frame.child = 0;
-    if (!frame.children->empty()) return;
-  }
+    if (!node.children_[index].empty()) return frames_.back().enter(event);
+  } while (!stop_);  // a node may stop the run between its events
 }
 
 inline void Run::pop() {
   const Node* node = frames_.back().node;
   frames_.pop_back();
-  if (!suspended_.empty() && suspended_.back().depth == frames_.size()) [[unlikely]] {
+  if (!stop_ && suspended_.empty()) [[likely]]
+    return;
+  if (!suspended_.empty() && suspended_.back().depth == frames_.size()) {
     Stop first = std::move(suspended_.back().stop);
     suspended_.pop_back();
     std::optional<Stop> second = std::exchange(stop_, std::nullopt);
@@ -194,8 +212,7 @@ inline void Run::pop() {
   if (stop_ && stop_->target == node) stop_.reset();
 }
 
-// ---- stopping
-// ------------------------------------------------------------------------------------------------
+// ---- stopping ----
 
 inline void Run::unwind() {
   Frame& frame = frames_.back();
@@ -205,9 +222,7 @@ inline void Run::unwind() {
     const Step last = frame.node->left(stop_->reason);
     if (last != done) {
       suspended_.push_back({frames_.size() - 1, *std::exchange(stop_, std::nullopt)});
-      frame.event = last;
-      frame.children = &frame.node->children_[static_cast<std::size_t>(last.index)];
-      frame.child = 0;
+      frame.enter(last);
       return;
     }
   }
@@ -241,7 +256,8 @@ inline std::string Run::path() const {
   for (const Frame& frame : frames_) {
     links.push_back({frame.node, event, index});
     event = frame.event;
-    index = frame.child == 0 ? 0 : frame.child - 1;
+    const auto* first = event == entry ? nullptr : frame.node->children(event).data();
+    index = frame.next == first ? 0 : static_cast<std::size_t>(frame.next - first) - 1;
   }
   if (leaf_) links.push_back({leaf_, event, index});
   return links.empty() ? std::string(root_->name()) : path_text(links);
