@@ -120,8 +120,12 @@ public:
 private:
   template <class Shown>
   void asks() {
-    wanted_ = &type_id<Shown>;
-    accepts_ = [](const Node& caller) { return dynamic_cast<const Shown*>(&caller) != nullptr; };
+    if constexpr (!std::same_as<Shown, Node>) {  // any node will do
+      wanted_ = &type_id<Shown>;
+      accepts_ = [](const Node& caller) { return dynamic_cast<const Shown*>(&caller) != nullptr; };
+    } else {
+      accepts_ = [](const Node&) { return true; };
+    }
   }
   template <class F>
   static Result finish(F&& call) {
