@@ -58,9 +58,16 @@ public:
     if constexpr (std::same_as<Result, at::Tensor>) return result;
     else return result.loss;
   }
-  void drop_graph() override {
-    if constexpr (std::same_as<Result, at::Tensor>) drop(result);
-    else std::apply([](auto&... each) { (drop(each), ...); }, members(result));
+  void
+  drop_graph() override {  // of the loss last: then the whole graph dies at once, which costs one allocation
+    if constexpr (std::same_as<Result, at::Tensor>) {
+      drop(result);
+    } else {
+      std::apply(
+          [this](auto&... each) { ((static_cast<void*>(&each) == &result.loss ? void() : drop(each)), ...); },
+          members(result));
+      drop(result.loss);
+    }
   }
 
 private:
