@@ -34,10 +34,14 @@ public:
   static constexpr auto fields =
       abyme::fields(field("reason", &GroundNode::reason), field("completed", &GroundNode::completed));
 
+  void run_started() override {  // the run may be stopped before the ground is reached
+    reason.reset();
+    completed = false;
+  }
+
   Step next(Step finished) override {
     if (finished == entry) {
-      reason.reset();
-      completed = false;
+      run_started();
       return events["dig"];
     }
     if (finished == events["final"]) return done;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -79,6 +80,8 @@ private:
   void advance();
   void pop();
   void unwind();
+  static void check_step(const Node& node, Step step, std::string_view function);
+  bool reaches_further(const Node* target) const;
   void ask(Stop stop);
   void fail(std::exception_ptr error, std::string where);
   void end();
@@ -132,11 +135,14 @@ inline void Run::hang(Children& children, std::shared_ptr<Node> child) {
 
   children.push_back(std::move(child));
   tell();
-  auto walk = std::make_unique<Walk>(*root_, this);
-  if (!walk->faults().empty()) {
+  std::unique_ptr<Walk> walk;
+  try {
+    walk = std::make_unique<Walk>(*root_, this);
+    if (!walk->faults().empty()) throw WiringError(walk->faults());
+  } catch (...) {
     children.pop_back();
     tell();
-    throw WiringError(walk->faults());
+    throw;
   }
   std::vector<Node*> added;
   for (Node* node : walk->nodes()) {
@@ -190,8 +196,7 @@ inline void Run::advance() {
     const auto index = static_cast<std::size_t>(event.index);
     if (index >= node.type_->events.size()) [[unlikely]] {
       if (event == done) return pop();
-      throw Error(fmt::format("{}: next must return one of its own events or done, got number {}",
-                              node.name(), event.index));
+      check_step(node, event, "next");
     }
     if (!node.children_[index].empty()) return frames_.back().enter(event);
   } while (!stop_);  // a node may stop the run between its events
@@ -214,29 +219,42 @@ inline void Run::pop() {
 
 // ---- stopping ----
 
+inline void Run::check_step(const Node& node, Step step, std::string_view function) {
+  if (static_cast<std::size_t>(step.index) < node.type_->events.size()) return;
+  throw Error(fmt::format("{} must return one of {}'s own events or done, got number {}", function,
+                          node.name(), step.index));
+}
+
 inline void Run::unwind() {
-  Frame& frame = frames_.back();
   leaf_ = nullptr;
-  if (!frame.leaving) {
-    frame.leaving = true;
-    const Step last = frame.node->left(stop_->reason);
+  if (!std::exchange(frames_.back().leaving, true)) {
+    Node& node = *frames_.back().node;
+    const Step last = node.left(stop_->reason);
     if (last != done) {
+      check_step(node, last, "left");
       suspended_.push_back({frames_.size() - 1, *std::exchange(stop_, std::nullopt)});
-      frame.enter(last);
-      return;
+      return frames_.back().enter(last);
     }
   }
   pop();
 }
 
+// Whether a stop for this node ends more than the one that holds.
+inline bool Run::reaches_further(const Node* target) const {
+  if (!target || !stop_->target) return !target && stop_->target;
+  for (const Frame& frame : frames_) {
+    if (frame.node == stop_->target) return false;
+    if (frame.node == target) return true;
+  }
+  return false;
+}
+
 // The first stop holds, unless a later one is an error or reaches further; of two errors both are told.
 inline void Run::ask(Stop stop) {
-  if (!stop_ || (stop.error && !stop_->error)) {
+  if (!stop_ || (stop.error && !stop_->error) || (!stop.error && reaches_further(stop.target))) {
     stop_ = std::move(stop);
   } else if (stop.error) {
     stop_->message += "\n  then, while the run ended: " + stop.message;
-  } else if (!stop.target && stop_->target) {
-    stop_->target = nullptr;
   }
 }
 
