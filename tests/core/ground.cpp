@@ -379,7 +379,7 @@ TEST_CASE("final of each nested ground fires once, from the inside out, with the
     CHECK_FALSE(outer.dig().completed);
     CHECK_THAT(trace, happened(R"(
       inner final the loop false
-      outer final the loop false
+      outer final all false
     )"));
   }
   SECTION("a ground hung in final of the one that is broken runs as a whole") {
