@@ -294,7 +294,7 @@ inline void Run::fail(std::exception_ptr error, std::string where) {
 
 inline void Run::dig() {
   try {
-    for (Node* node : walk_->nodes()) node->run_started();
+    for (Node* node : std::vector<Node*>(walk_->nodes())) node->run_started();  // it may hang children
     push(*root_);
   } catch (...) {
     fail(std::current_exception(), path());
@@ -310,7 +310,7 @@ inline void Run::dig() {
 }
 
 inline void Run::end() {
-  for (Node* node : walk_->nodes()) {
+  for (Node* node : std::vector<Node*>(walk_->nodes())) {
     try {
       node->run_ended();
     } catch (...) {
