@@ -79,7 +79,7 @@ TEST_CASE("a training pass fires start, forward, loss, backward, step, end; an e
   SECTION("training, twice: gradients are none at the start, the graph is gone from backward on") {
     tree(batches, 2, watch(ab::Pass(net, sgd, step))).dig();
     CHECK(lines == Lines{"start", "forward loss graph", "loss loss graph", "backward loss gradient",
-                         "step loss gradient", "end loss gradient", "start loss", "forward loss graph",
+                         "step loss gradient", "end loss gradient", "start", "forward loss graph",
                          "loss loss graph", "backward loss gradient", "step loss gradient",
                          "end loss gradient"});
   }

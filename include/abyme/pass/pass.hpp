@@ -53,7 +53,8 @@ concept OptimizerLike = requires(T&& optimizer) {
 /// the `data` of the caller, a `DataLooper`; the walk compares its type. Models and optimizers: a module
 /// holder or `shared_ptr` is shared, an rvalue owned, an lvalue borrowed, so that it must outlive the tree.
 ///
-/// Events, children see the pass: `start` (gradients are none, nothing is computed), `forward` (the step
+/// Events, children see the pass: `start` (gradients are none, nothing is
+/// computed, what the step before showed is gone), `forward` (the step
 /// function has run), `loss`, with an optimizer also `backward` (gradients are there) and `step` (parameters
 /// are updated), `end`. Fields: `loss` (a tensor, on the model's device, without graph from `backward` on),
 /// `batch_size` (samples in the batch, nothing where its type does not tell), `data`, and what the step
@@ -93,6 +94,7 @@ public:
 
   Step next(Step finished) override {
     if (finished == entry) {
+      step_->forget();
       batch_ = read(data);
       batch_size_ = step_->batch_size(batch_);
       if (model_->is_training() != updates()) model_->train(updates());

@@ -46,6 +46,8 @@ public:
   virtual const at::Tensor& loss() const = 0;
   /// Frees the graph that the tensors of the result hold.
   virtual void drop_graph() = 0;
+  /// Forgets the result, so that its memory can serve the next step.
+  virtual void forget() = 0;
 };
 
 /// With a result of type Result: the loss, or an aggregate with a member `loss`.
@@ -58,8 +60,9 @@ public:
     if constexpr (std::same_as<Result, at::Tensor>) return result;
     else return result.loss;
   }
-  void
-  drop_graph() override {  // of the loss last: then the whole graph dies at once, which costs one allocation
+  void forget() override { result = Result{}; }
+  void drop_graph() override {
+    // Of the loss last: then the whole graph dies at once, which costs one allocation.
     if constexpr (std::same_as<Result, at::Tensor>) {
       drop(result);
     } else {
