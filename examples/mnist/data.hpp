@@ -7,17 +7,26 @@
 #include "digits.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 /// What the example learns from: images [n, 28, 28] uint8 and labels [n] int64.
 struct Digits {
-  abyme::LabelledImages train, test;
-  std::string origin;  ///< one sentence: which digits these are and where they come from
+  at::Tensor train_images, train_labels, test_images, test_labels;
+  std::string source;  ///< one sentence: which digits these are and where they come from
+
+  Digits(const abyme::LabelledImages& train, const abyme::LabelledImages& test, std::string from)
+      : train_images(train.images),
+        train_labels(train.labels),
+        test_images(test.images),
+        test_labels(test.labels),
+        source(std::move(from)) {}
 };
 
 /// Reads the four files of MNIST in a folder, each raw or packed. \throws abyme::Error
@@ -26,10 +35,10 @@ inline Digits read_digits(const std::filesystem::path& folder) {
     return abyme::read_labelled_idx(folder / (part + "-images-idx3-ubyte"),
                                     folder / (part + "-labels-idx1-ubyte"));
   };
-  Digits digits{read("train"), read("t10k"), {}};
-  digits.origin = fmt::format("{} + {} real digits from {}", digits.train.labels.size(0),
-                              digits.test.labels.size(0), folder.string());
-  return digits;
+  const auto train = read("train"), test = read("t10k");
+  return {
+      train, test,
+      fmt::format("{} + {} real digits from {}", train.labels.size(0), test.labels.size(0), folder.string())};
 }
 
 /// Whether all four files are there.
@@ -68,7 +77,7 @@ inline bool download_digits(const std::filesystem::path& folder) {
 }
 
 /// The digits in `folder` where one is given; else those in the folder that ABYME_MNIST_DIR names, else those
-/// in the cache folder, else they are downloaded into it, else drawn: `origin` says which. \throws
+/// in the cache folder, else they are downloaded into it, else drawn: `source` says which. \throws
 /// abyme::Error where the files in a folder are broken, or `folder` lacks them.
 inline Digits load_digits(const std::optional<std::filesystem::path>& folder) {
   if (folder) return read_digits(*folder);
@@ -78,7 +87,7 @@ inline Digits load_digits(const std::optional<std::filesystem::path>& folder) {
   const std::string missed = named ? fmt::format("no digits in ABYME_MNIST_DIR={}; ", named->string()) : "";
   if (const auto cache = cache_folder(); cache && (has_digits(*cache) || download_digits(*cache))) {
     Digits digits = read_digits(*cache);
-    digits.origin = missed + digits.origin;
+    digits.source = missed + digits.source;
     return digits;
   }
   constexpr std::int64_t train = 8'000, test = 2'000;

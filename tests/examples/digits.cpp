@@ -93,16 +93,16 @@ TEST_CASE("digits come from the folder given, the folder named, the cache, in th
   const Machine machine;
   const auto cached = machine.digits("abyme/mnist", 3), named = machine.digits("named", 2),
              given = machine.digits("given", 1);
-  CHECK(load_digits({}).origin == "3 + 1 real digits from " + cached.string());
+  CHECK(load_digits({}).source == "3 + 1 real digits from " + cached.string());
   ::setenv("ABYME_MNIST_DIR", named.c_str(), 1);
-  CHECK(load_digits({}).origin == "2 + 1 real digits from " + named.string());
+  CHECK(load_digits({}).source == "2 + 1 real digits from " + named.string());
   const auto digits = load_digits(given);
-  CHECK(digits.origin == "1 + 1 real digits from " + given.string());
-  CHECK(digits.train.images.sizes() == at::IntArrayRef{1, 28, 28});
-  CHECK(torch::equal(digits.test.labels, torch::tensor({1})));
+  CHECK(digits.source == "1 + 1 real digits from " + given.string());
+  CHECK(digits.train_images.sizes() == at::IntArrayRef{1, 28, 28});
+  CHECK(torch::equal(digits.test_labels, torch::tensor({1})));
 
   ::setenv("ABYME_MNIST_DIR", "/nowhere", 1);
-  CHECK(load_digits({}).origin ==
+  CHECK(load_digits({}).source ==
         "no digits in ABYME_MNIST_DIR=/nowhere; 3 + 1 real digits from " + cached.string());
   fs::remove(given / "t10k-labels-idx1-ubyte");
   CHECK_THROWS_WITH(load_digits(given),
@@ -112,10 +112,10 @@ TEST_CASE("digits come from the folder given, the folder named, the cache, in th
 TEST_CASE("without files and network it draws its own") {
   const Machine machine;
   const auto digits = load_digits({});
-  CHECK(digits.train.images.size(0) == 8'000);
-  CHECK(digits.test.images.size(0) == 2'000);
-  CHECK(digits.origin ==
+  CHECK(digits.train_images.size(0) == 8'000);
+  CHECK(digits.test_images.size(0) == 2'000);
+  CHECK(digits.source ==
         "no digits found and no network: drawing 8000 + 2000 digits of my own; give --data DIR for "
         "real ones");
-  CHECK_FALSE(torch::equal(digits.train.images.slice(0, 0, 2'000), digits.test.images));
+  CHECK_FALSE(torch::equal(digits.train_images.slice(0, 0, 2'000), digits.test_images));
 }
