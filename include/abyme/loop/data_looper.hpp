@@ -16,7 +16,7 @@ namespace abyme {
 /// an lvalue borrowed, so that it must outlive the tree. Each dig asks it for `begin()` anew.
 ///
 /// Events, children see the looper: `start`, then for each batch `iteration_start` and `iteration_end`, then
-/// `end`. Fields: `data` (the batch, set before `iteration_start`, valid until the next is drawn; of the
+/// `end`. Fields: `data` (the batch, set before `iteration_start`, nothing in `start` and `end`; of the
 /// range's own type), `counter` (0 at `start`; the index in `iteration_start`; the number completed in
 /// `iteration_end` and `end`; every dig starts from 0), `total` (batches in a pass, nothing where the range
 /// has no size), `fraction` (counter / total). Empty data gives `start` and `end` only.
@@ -68,10 +68,8 @@ public:
       source_->restart();
       return events["start"];
     }
-    const void* drawn = source_->next();
-    if (!drawn) return events["end"];  // the last batch may still be looked at
-    batch_ = drawn;
-    return events["iteration_start"];
+    batch_ = source_->next();  // the last batch is gone where it lay in the range's iterator
+    return batch_ ? events["iteration_start"] : events["end"];
   }
 
   void check(Place& place) const override {

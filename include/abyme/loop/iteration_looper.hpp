@@ -46,7 +46,7 @@ public:
       ++counter;
       return events["iteration_end"];
     }
-    return counter < *total ? events["iteration_start"] : events["end"];
+    return counter < total.value_or(0) ? events["iteration_start"] : events["end"];  // none: it was reset
   }
 
   void check(Place& place) const override {
