@@ -63,7 +63,8 @@ template <class T>
 consteval std::string_view type_in_signature() {
   std::string_view text = __PRETTY_FUNCTION__;
   text.remove_prefix(text.find("T = ") + 4);
-  return text.substr(0, text.find_first_of(";]"));
+  const auto alias = text.rfind("; std::string_view = ");  // GCC tells what the function returns
+  return text.substr(0, alias != text.npos ? alias : text.rfind(']'));
 }
 
 }  // namespace reflect
