@@ -87,22 +87,20 @@ public:
   static Callable make(F function) {
     Callable made;
     if constexpr (std::invocable<F&>) {
-      made.call_ = [f = std::move(function)](Node*, Run*) mutable { return finish([&] { return f(); }); };
+      made.call_ = [f = std::move(function)](Node*, Run*) mutable { return call(f); };
     } else if constexpr (std::invocable<F&, Shown&>) {
       made.asks<Shown>();
       made.call_ = [f = std::move(function)](Node* caller, Run*) mutable {
-        return finish([&] { return f(static_cast<Shown&>(*caller)); });
+        return call(f, static_cast<Shown&>(*caller));
       };
     } else if constexpr (std::invocable<F&, Run&>) {
       made.asks_run_ = true;
-      made.call_ = [f = std::move(function)](Node*, Run* run) mutable {
-        return finish([&] { return f(*run); });
-      };
+      made.call_ = [f = std::move(function)](Node*, Run* run) mutable { return call(f, *run); };
     } else {
       made.asks<Shown>();
       made.asks_run_ = true;
       made.call_ = [f = std::move(function)](Node* caller, Run* run) mutable {
-        return finish([&] { return f(static_cast<Shown&>(*caller), *run); });
+        return call(f, static_cast<Shown&>(*caller), *run);
       };
     }
     return made;
@@ -127,10 +125,17 @@ private:
       accepts_ = [](const Node&) { return true; };
     }
   }
-  template <class F>
-  static Result finish(F&& call) {
-    if constexpr (std::is_void_v<Result>) static_cast<void>(call());
-    else return to_value(call());
+  template <class F, class... Arguments>
+  static Result call(F& f, Arguments&... arguments) {
+    if constexpr (std::is_void_v<Result>) {
+      static_cast<void>(f(arguments...));
+    } else {
+      using Given = std::invoke_result_t<F&, Arguments&...>;
+      static_assert(outlives_reading<Given>,
+                    "an object that a callable gives must outlive the call: return a "
+                    "reference to it");
+      return to_value(f(arguments...));
+    }
   }
 
   std::function<Result(Node*, Run*)> call_;

@@ -156,6 +156,8 @@ constexpr Field make_field(std::string_view name, bool state, bool option, Get) 
   row.input = holds_inputs<Member>;
   row.read = [](const Node& node) -> Value {
     decltype(auto) member = Get{}(static_cast<const NodeClass&>(node));
+    static_assert(holds_inputs<Member> || outlives_reading<decltype(member)>,
+                  "an object that a field computes must outlive the call: return a reference to it");
     if constexpr (is_input<Member>) return member.show(node);
     else if constexpr (holds_inputs<Member> && is_optional<Member>)
       return member ? member->show(node) : Value{};

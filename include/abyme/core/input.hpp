@@ -50,7 +50,8 @@ class InputBase {
 public:
   struct Call {
     Callable<Value> call;
-    Kind kind;  ///< of what it returns
+    Kind kind;           ///< of what it returns
+    const TypeId* type;  ///< of the object that it returns; null for an Opaque and for what is no object
   };
   using Source = std::variant<Value, CallerField, Look, Call>;
 
@@ -89,6 +90,8 @@ private:
     const Field* field;
   };
   bool fits(Kind kind) const;
+  void check_type(Place& place, std::string_view input_name, std::string_view source,
+                  const TypeId& type) const;
 
   Source source_;
   Kind wanted_;
@@ -169,7 +172,9 @@ private:
     using Asked = reflect::AskedCaller<F>;
     using Result = std::remove_cvref_t<reflect::ResultOf<F, Asked>>;
     static_assert(!std::is_void_v<Result>, "a callable that gives a value must return one");
-    return Call{Callable<Value>::make<Asked>(std::move(function)), kind_of<Result>()};
+    const TypeId* type = nullptr;
+    if constexpr (kind_of<Result>() == Kind::object && !std::same_as<Result, Opaque>) type = &type_id<Result>;
+    return Call{Callable<Value>::make<Asked>(std::move(function)), kind_of<Result>(), type};
   }
 };
 

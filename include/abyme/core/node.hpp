@@ -241,8 +241,10 @@ inline std::string InputBase::text() const {
 }
 
 inline void InputBase::fail_empty(const Node& reader) const {  // the run puts the path before it
-  throw Error(fmt::format("{} must hold {} when it is read, got {}", text(), kind_name(wanted_),
-                          kind_name(kind(value(reader)))));
+  const Value held = value(reader);
+  const Kind got = kind(held) != Kind::object || convert<Opaque>(held) ? kind(held) : Kind::nothing;
+  throw Error(
+      fmt::format("{} must hold {} when it is read, got {}", text(), kind_name(wanted_), kind_name(got)));
 }
 
 inline bool InputBase::fits(Kind kind) const {

@@ -14,17 +14,19 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <typeinfo>
 #include <variant>
 
 namespace abyme {
 
-/// A type, by address: two are the same type where their names are.
+/// A type, by address. Two types may have one name: in the unnamed namespaces of two files.
 struct TypeId {
   std::string_view name;
-  friend bool operator==(const TypeId& a, const TypeId& b) { return &a == &b || a.name == b.name; }
+  const std::type_info* info;
+  friend bool operator==(const TypeId& a, const TypeId& b) { return *a.info == *b.info; }
 };
 template <class T>
-inline constexpr TypeId type_id{type_name<T>};
+inline constexpr TypeId type_id{type_name<T>, &typeid(T)};
 
 /// A value of a type that abyme does not look into: a batch, a list. Valid as long as its owner says.
 struct Opaque {
@@ -99,6 +101,12 @@ Value to_value(const T& object) {
   else if constexpr (kind == Kind::duration) return Value{std::chrono::duration_cast<Duration>(object)};
   else return Value{Opaque{&type_id<T>, &object}};
 }
+
+/// Whether a value made of what a function returns is good after the call: an opaque one holds an address.
+template <class Given>
+inline constexpr bool outlives_reading =
+    std::is_lvalue_reference_v<Given> || kind_of<std::remove_cvref_t<Given>>() != Kind::object ||
+    std::same_as<std::remove_cvref_t<Given>, Opaque>;
 
 inline Kind kind(const Value& value) { return static_cast<Kind>(value.index()); }
 
@@ -187,9 +195,12 @@ std::optional<T> convert(const Value& value) {
   } else if constexpr (std::same_as<T, std::string>) {
     if (kind(value) == Kind::nothing) return std::nullopt;
     return to_text(value);
-  } else if constexpr (std::same_as<T, at::Tensor> || std::same_as<T, Duration> || std::same_as<T, Opaque>) {
+  } else if constexpr (std::same_as<T, at::Tensor> || std::same_as<T, Duration>) {
     if (const T* held = std::get_if<T>(&value)) return *held;
     return std::nullopt;
+  } else if constexpr (std::same_as<T, Opaque>) {
+    const Opaque* held = std::get_if<Opaque>(&value);
+    return held && held->address ? std::optional(*held) : std::nullopt;
   } else {
     static_assert(std::is_arithmetic_v<T>,
                   "a value is a bool, int64, double, string, Tensor, Duration or Opaque");

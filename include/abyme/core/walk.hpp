@@ -246,6 +246,19 @@ inline void CallNode::check(Place& place) const {
   }
 }
 
+inline void InputBase::check_type(Place& place, std::string_view input_name, std::string_view source,
+                                  const TypeId& type) const {
+  std::string all;
+  for (const TypeId* wanted : wanted_types_) {
+    if (*wanted == type) return;
+    all += fmt::format("{}{}", all.empty() ? "" : " or ", wanted->name);
+  }
+  if (all.empty()) return;
+  place.fault(
+      fmt::format("{} must be of type {}, got {}, which is {}; take that type, or map the source to yours",
+                  input_name, all, source, type.name));
+}
+
 inline void InputBase::bind(Place& place, std::string_view input_name) {
   if (std::holds_alternative<Value>(source_)) return;
   Node* from = place.caller();
@@ -259,6 +272,7 @@ inline void InputBase::bind(Place& place, std::string_view input_name) {
       place.fault(fmt::format("{} must be {}, got a callable that returns {}", input_name, kind_name(wanted_),
                               kind_name(call->kind)));
     }
+    if (call->type) check_type(place, input_name, "a callable", *call->type);
     return;
   }
   std::string_view field_name;
@@ -293,17 +307,8 @@ inline void InputBase::bind(Place& place, std::string_view input_name) {
   if (!wanted_types_.empty()) {
     const Value held = field->read(*from);
     const Opaque* object = std::get_if<Opaque>(&held);
-    bool taken = !object || !object->type;
-    std::string all;
-    for (const TypeId* type : wanted_types_) {
-      taken = taken || *type == *object->type;
-      all += fmt::format("{}{}", all.empty() ? "" : " or ", type->name);
-    }
-    if (!taken) {
-      return place.fault(fmt::format(
-          "{} must be of type {}, got {}.{}, which is {}; take that type, or map the source to yours",
-          input_name, all, from->name(), field_name, object->type->name));
-    }
+    if (object && object->type)
+      check_type(place, input_name, fmt::format("{}.{}", from->name(), field_name), *object->type);
   }
   if (slots_.empty() || !std::holds_alternative<Look>(source_)) slots_.push_back({from, field});
 }
