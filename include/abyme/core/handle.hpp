@@ -42,6 +42,10 @@ public:
   using Node = NodeClass;
   using Options = typename NodeClass::Options;
 
+  // Moving copies, so that no handle is ever without its node.
+  Handle(const Handle&) = default;
+  Handle& operator=(const Handle&) = default;
+
   // Options are overloads of their own, because `{.window = 100}` has no type to forward.
   Handle()
     requires std::default_initializable<NodeClass>
@@ -73,7 +77,7 @@ public:
   /// callable (taking nothing, this node, the run, or both; below a transparent node, the node that it
   /// shows), a pack of `ab::children(...)`, or a `std::vector<ab::Child>`.
   template <class... Children>
-  Handle at(EventOf<NodeClass> event, Children&&... children) const {
+  Handle at([[maybe_unused]] EventOf<NodeClass> event, Children&&... children) const {
     (hang(event.step, std::forward<Children>(children)), ...);
     return *this;
   }
