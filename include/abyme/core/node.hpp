@@ -33,7 +33,7 @@ public:
   Node() = default;
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
-  virtual ~Node();
+  inline virtual ~Node();  // inline here already, or every file would hold a virtual table
 
   /// The next event, or `done`. `finished` is `entry` at the start of a dig, afterwards the event whose
   /// children have all run.
@@ -152,7 +152,7 @@ public:
     call_(caller(), run());
     return done;
   }
-  void check(Place& place) const override;
+  inline void check(Place& place) const override;
 
 private:
   Callable<void> call_;
