@@ -77,11 +77,19 @@ struct BreakOptions {
 };
 
 /// Ends the node that it is given: the rest of that node's work is dropped, its later events don't fire, its
-/// parent goes on with the next child. Without a node it ends the whole run. No events, no fields.
+/// parent goes on with the next child. Without a node it ends the whole run. No events. Fields: `target`, the
+/// name of the node that it ends, `reason`.
 class BreakNode : public Node {
 public:
   using Options = BreakOptions;
   Options options;
+
+  std::string target_name() const {
+    if (!has_target_) return "the whole run";
+    const auto target = target_.lock();
+    return target ? std::string(target->name()) : "(gone)";
+  }
+  static constexpr auto fields = abyme::fields(option("target", &BreakNode::target_name));
 
   explicit BreakNode(Options options = {}) : options(std::move(options)) {}
   template <NodeHandle H>

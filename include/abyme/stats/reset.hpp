@@ -3,6 +3,7 @@
 #include <abyme/core/ground.hpp>
 
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -10,9 +11,19 @@ namespace abyme {
 
 /// Sets the state fields of other nodes to what they were at construction: statistics before a new epoch,
 /// counters of triggers. `ab::Reset(train_stats, test_stats)`. It looks at these nodes and does not own them.
-/// No events, no fields.
+/// No events. Fields: `targets`, their names.
 class ResetNode : public Node {
 public:
+  std::string target_names() const {
+    std::string names;
+    for (const auto& look : nodes_) {
+      const auto node = look.lock();
+      names.append(names.empty() ? "" : ", ").append(node ? node->name() : "(gone)");
+    }
+    return names;
+  }
+  static constexpr auto fields = abyme::fields(option("targets", &ResetNode::target_names));
+
   template <NodeHandle... Handles>
     requires(sizeof...(Handles) > 0)
   explicit ResetNode(const Handles&... handles) : nodes_{std::shared_ptr<Node>(handles.shared())...} {}
