@@ -34,55 +34,62 @@ Pack<std::decay_t<Children>...> children(Children&&... pack) {
   return {{std::forward<Children>(pack)...}};
 }
 
+template <class NodeClass, class NodeOptions>
+class HandleOf;
+
 /// A node with shared ownership, like `torch::nn::ModuleHolder`: copies are the same node, `->` reaches its
 /// members, and a tree can be returned from a function. Constness is the pointer's, not the node's.
 template <class NodeClass>
-class Handle {
+using Handle = HandleOf<NodeClass, typename NodeClass::Options>;
+
+/// The options stand in the type so that a compiler names them where an option is wrong.
+template <class NodeClass, class NodeOptions>
+class HandleOf {
 public:
   using Node = NodeClass;
-  using Options = typename NodeClass::Options;
+  using Options = NodeOptions;
 
   // Moving copies, so that no handle is ever without its node.
-  Handle(const Handle&) = default;
-  Handle& operator=(const Handle&) = default;
+  HandleOf(const HandleOf&) = default;
+  HandleOf& operator=(const HandleOf&) = default;
 
   // Options are overloads of their own, because `{.window = 100}` has no type to forward.
-  Handle()
+  HandleOf()
     requires std::default_initializable<NodeClass>
-      : Handle(Made{}, std::make_shared<NodeClass>()) {}
-  explicit Handle(Options options)
+      : HandleOf(Made{}, std::make_shared<NodeClass>()) {}
+  explicit HandleOf(Options options)
     requires std::constructible_from<NodeClass, Options>
-      : Handle(Made{}, std::make_shared<NodeClass>(std::move(options))) {}
+      : HandleOf(Made{}, std::make_shared<NodeClass>(std::move(options))) {}
   template <class A>
     requires std::constructible_from<NodeClass, A, Options>
-  Handle(A&& a, Options options)
-      : Handle(Made{}, std::make_shared<NodeClass>(std::forward<A>(a), std::move(options))) {}
+  HandleOf(A&& a, Options options)
+      : HandleOf(Made{}, std::make_shared<NodeClass>(std::forward<A>(a), std::move(options))) {}
   template <class A, class B>
     requires std::constructible_from<NodeClass, A, B, Options>
-  Handle(A&& a, B&& b, Options options)
-      : Handle(Made{},
-               std::make_shared<NodeClass>(std::forward<A>(a), std::forward<B>(b), std::move(options))) {}
+  HandleOf(A&& a, B&& b, Options options)
+      : HandleOf(Made{},
+                 std::make_shared<NodeClass>(std::forward<A>(a), std::forward<B>(b), std::move(options))) {}
   template <class A, class B, class C>
     requires std::constructible_from<NodeClass, A, B, C, Options>
-  Handle(A&& a, B&& b, C&& c, Options options)
-      : Handle(Made{}, std::make_shared<NodeClass>(std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
-                                                   std::move(options))) {}
+  HandleOf(A&& a, B&& b, C&& c, Options options)
+      : HandleOf(Made{}, std::make_shared<NodeClass>(std::forward<A>(a), std::forward<B>(b),
+                                                     std::forward<C>(c), std::move(options))) {}
   template <class A, class... Rest>
-    requires(std::constructible_from<NodeClass, A, Rest...> && !std::derived_from<std::decay_t<A>, Handle> &&
-             !std::same_as<std::decay_t<A>, Options>)
-  explicit Handle(A&& a, Rest&&... rest)
-      : Handle(Made{}, std::make_shared<NodeClass>(std::forward<A>(a), std::forward<Rest>(rest)...)) {}
+    requires(std::constructible_from<NodeClass, A, Rest...> &&
+             !std::derived_from<std::decay_t<A>, HandleOf> && !std::same_as<std::decay_t<A>, Options>)
+  explicit HandleOf(A&& a, Rest&&... rest)
+      : HandleOf(Made{}, std::make_shared<NodeClass>(std::forward<A>(a), std::forward<Rest>(rest)...)) {}
 
   /// Hangs children on an event, behind those that hang there, and returns this handle. A child is a node, a
   /// callable (taking nothing, this node, the run, or both; below a transparent node, the node that it
   /// shows), a pack of `ab::children(...)`, or a `std::vector<ab::Child>`.
   template <class... Children>
-  Handle at([[maybe_unused]] EventOf<NodeClass> event, Children&&... children) const {
+  HandleOf at([[maybe_unused]] EventOf<NodeClass> event, Children&&... children) const {
     (hang(event.step, std::forward<Children>(children)), ...);
     return *this;
   }
   template <class... Children>
-  Handle operator()(EventOf<NodeClass> event, Children&&... children) const {
+  HandleOf operator()(EventOf<NodeClass> event, Children&&... children) const {
     return at(event, std::forward<Children>(children)...);
   }
 
@@ -91,14 +98,14 @@ public:
 
   /// Its caller from now on, whoever digs it. The node looks at `target` and does not own it.
   template <NodeHandle H>
-  Handle focus(const H& target) const {
+  HandleOf focus(const H& target) const {
     base().focus_ = std::shared_ptr<abyme::Node>(target.shared());
     base().has_focus_ = true;
     return *this;
   }
 
   /// Its name in paths, messages and snapshots; unique in a tree.
-  Handle named(std::string name) const {
+  HandleOf named(std::string name) const {
     base().name_ = std::move(name);
     return *this;
   }
@@ -108,7 +115,7 @@ public:
     requires requires(NodeClass& node, Arguments&&... arguments) {
       node.setup(std::forward<Arguments>(arguments)...);
     }
-  Handle setup(Arguments&&... arguments) const {
+  HandleOf setup(Arguments&&... arguments) const {
     node_->setup(std::forward<Arguments>(arguments)...);
     return *this;
   }
@@ -123,11 +130,11 @@ public:
   NodeClass* operator->() const { return node_.get(); }
   NodeClass& operator*() const { return *node_; }
   const std::shared_ptr<NodeClass>& shared() const { return node_; }
-  friend bool operator==(const Handle& a, const Handle& b) { return a.node_ == b.node_; }
+  friend bool operator==(const HandleOf& a, const HandleOf& b) { return a.node_ == b.node_; }
 
 private:
   struct Made {};
-  Handle(Made, std::shared_ptr<NodeClass> node) : node_(std::move(node)) {
+  HandleOf(Made, std::shared_ptr<NodeClass> node) : node_(std::move(node)) {
     base().type_ = &node_type<NodeClass>;
     base().children_.resize(base().type_->events.size());
     if (base().type_->copy_state) base().initial_ = base().type_->copy_state(base());

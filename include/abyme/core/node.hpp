@@ -101,8 +101,8 @@ protected:
   }
 
 private:
-  template <class>
-  friend class Handle;
+  template <class, class>
+  friend class HandleOf;
   friend class Run;
   friend class Walk;
 
@@ -194,6 +194,7 @@ T Look::as() const {
 inline Value InputBase::value(const Node& reader) const {
   if (const Value* constant = std::get_if<Value>(&source_)) return *constant;
   if (const Call* call = std::get_if<Call>(&source_)) return call->call(reader.caller(), reader.run());
+  if (!reader.run()) return show(reader);  // what the slots look at is alive during a run only
   const Node* from = reader.caller();
   const bool looks = std::holds_alternative<Look>(source_);
   for (const Slot& slot : slots_) {

@@ -162,8 +162,8 @@ public:
 
   template <class... Arguments>
   explicit Print(std::ostream& out, CheckedFormat<sizeof...(Arguments)> format, Arguments&&... arguments)
-      : Handle(out, format.text,
-               std::vector<Input<Value>>{Input<Value>(std::forward<Arguments>(arguments))...}) {}
+      : Handle<PrintNode>(out, format.text,
+                          std::vector<Input<Value>>{Input<Value>(std::forward<Arguments>(arguments))...}) {}
 };
 
 }  // namespace abyme
