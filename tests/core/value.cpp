@@ -24,6 +24,14 @@ struct Batch {
 
 }  // namespace
 
+const ab::TypeId& batch_of_input_test();  // of a Batch in the unnamed namespace of input.cpp
+
+TEST_CASE("types of one name in the unnamed namespaces of two files are two types") {
+  CHECK(ab::type_id<Batch>.name == batch_of_input_test().name);
+  CHECK_FALSE(ab::type_id<Batch> == batch_of_input_test());
+  CHECK(ab::type_id<Batch> == ab::type_id<Batch>);
+}
+
 TEST_CASE("what a type becomes") {
   STATIC_REQUIRE(ab::kind_of<bool>() == ab::Kind::boolean);
   STATIC_REQUIRE(ab::kind_of<int>() == ab::Kind::integer);

@@ -40,10 +40,10 @@ struct TakesNode : ab::Node {
 };
 using Takes = ab::Handle<TakesNode>;
 
-// What stands in a tree with a cycle owns itself: kept here, so that it is no leak.
+// What stands in a cycle owns itself: kept for ever, so that it is no leak.
 template <class Handle>
-const Handle& keep(Handle handle) {
-  static std::vector<Handle> kept;
+Handle keep(Handle handle) {
+  static std::vector<Handle>& kept = *new std::vector<Handle>;
   return kept.emplace_back(std::move(handle));
 }
 
