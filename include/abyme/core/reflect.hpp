@@ -23,8 +23,17 @@ union Unmade {
   constexpr ~Unmade() {}
 };
 
+#if defined(__clang__)  // which has no constant of a union with a member that can't be one, but needs no
+                        // definition
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wundefined-internal"
+#pragma clang diagnostic ignored "-Wundefined-var-template"
+template <class T>
+extern const Unmade<T> unmade;
+#else  // and GCC has no undefined variable of a local type
 template <class T>
 inline constexpr Unmade<T> unmade{};
+#endif
 
 struct Anything {
   template <class T>
@@ -127,5 +136,9 @@ constexpr auto members(T& object) {
 template <class T, std::size_t Index>
 inline constexpr std::string_view member_name =
     reflect::name_in_signature<reflect::Address{&std::get<Index>(members(reflect::unmade<T>.value))}>();
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
 
 }  // namespace abyme
