@@ -190,9 +190,16 @@ TEST_CASE("the mode is switched only where it differs, and every module gets its
     CHECK(net->switches == 3 + 1);  // eval, train, eval; and back at the end
     CHECK(net->is_training());
   }
-  SECTION("a frozen module inside is frozen again at the end") {
+  SECTION("a module frozen inside stays so while its model trains, and at the end") {
     net->dropout->eval();
+    int trained = 0;
+    train_data("iteration_end", [&] {
+      CHECK(net->second->is_training());
+      CHECK_FALSE(net->dropout->is_training());
+      ++trained;
+    });
     ground.dig();
+    CHECK(trained == 2 * 3);
     CHECK(net->is_training());
     CHECK(net->first->is_training());
     CHECK_FALSE(net->dropout->is_training());

@@ -61,9 +61,10 @@ concept OptimizerLike = requires(T&& optimizer) {
 /// function shows.
 ///
 /// A training pass sets gradients to none, computes with gradients on and the model in training mode; an
-/// evaluating one computes with gradients off, in evaluation mode, and touches no gradient. Neither holds
-/// while children run but the mode, which is switched only where it differs. When the run ends every module
-/// has the mode that it had before. \throws Error where the loss of a training pass has not one element.
+/// evaluating one computes with gradients off, in evaluation mode, and touches no gradient. Of these
+/// only the mode holds while children run. It is switched only where it differs; a module frozen in
+/// evaluation mode inside a model in training mode stays so, and when the run ends every module has the mode
+/// that it had before. \throws Error where the loss of a training pass has not one element.
 class PassNode : public Node {
 public:
   static constexpr auto events = abyme::events("start", "forward", "loss", "backward", "step", "end");
@@ -97,7 +98,7 @@ public:
       step_->forget();
       batch_ = read(data);
       batch_size_ = step_->batch_size(batch_);
-      if (model_->is_training() != updates()) model_->train(updates());
+      set_mode(updates());
       if (optimizer_) optimizer_->zero_grad();
       return events["start"];
     }
@@ -133,9 +134,7 @@ public:
       modes_.emplace_back(module.get(), module->is_training());
   }
   void run_ended() override {
-    for (const auto& [module, training] : modes_) {  // parents first: a module sets all below it
-      if (module->is_training() != training) module->train(training);
-    }
+    put_modes_back();
     modes_.clear();
   }
 
@@ -168,6 +167,17 @@ private:
             reflect::make_field<PassNode>(member_name<Result, I>, false, false, GetResult<Result, I>{})...};
       }(std::make_index_sequence<member_count<Result>>{});
       return rows;
+    }
+  }
+
+  void set_mode(bool training) {
+    if (model_->is_training() == training) return;
+    if (training && modes_.front().second) put_modes_back();  // what was frozen inside stays so
+    else model_->train(training);
+  }
+  void put_modes_back() {
+    for (const auto& [module, training] : modes_) {  // parents first: a module sets all below it
+      if (module->is_training() != training) module->train(training);
     }
   }
 
