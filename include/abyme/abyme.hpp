@@ -16,5 +16,8 @@
 #include <abyme/stats/reset.hpp>
 #include <abyme/stats/stats.hpp>
 #include <abyme/trigger/if.hpp>
+#include <abyme/trigger/new_low_trigger.hpp>
 #include <abyme/trigger/periodic_trigger.hpp>
+#include <abyme/trigger/range_trigger.hpp>
+#include <abyme/trigger/threshold_trigger.hpp>
 #include <abyme/write/print.hpp>
