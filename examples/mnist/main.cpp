@@ -81,6 +81,7 @@ void train(const Options& options) {
   auto test_loss = ab::Stats("loss", {.weight = "batch_size"}).named("test_loss");
   auto train_accuracy = ab::Stats(ab::accuracy, {.weight = "batch_size"}).named("train_accuracy");
   auto test_accuracy = ab::Stats(ab::accuracy, {.weight = "batch_size"}).named("test_accuracy");
+  auto best = ab::NewHighTrigger("average").focus(test_accuracy).named("best");
 
   // ... a few callables ...
   std::chrono::steady_clock::time_point start;
@@ -90,18 +91,12 @@ void train(const Options& options) {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     samples_per_second = double(train_batches.samples()) / seconds.count();
   };
-  struct {
-    double accuracy = 0;
-    std::int64_t epoch = 0;
-  } best;
-  const auto keep_best = [&](ab::IterationLooper::Node& looper) {
-    const double accuracy = test_accuracy->average().value_or(0);
-    if (accuracy > best.accuracy) best = {accuracy, looper.counter};
-  };
-
+  std::int64_t best_epoch = 0;
+  const auto note_epoch = [&] { best_epoch = epochs->counter; };
   const auto percent = [](const ab::Stats& accuracy) {
     return [=] { return 100 * accuracy->average().value_or(0); };
   };
+  const auto best_percent = [&] { return 100 * best->best.value_or(0); };
 
   // ... and the tree.
   train_data("start", start_clock)
@@ -109,15 +104,14 @@ void train(const Options& options) {
       .at("end", stop_clock);
   test_data("iteration_end", test_pass("end", test_loss, test_accuracy));
   epochs("iteration_start", train_data, test_data)
-      .at("iteration_end", keep_best,
+      .at("iteration_end", best("dig", note_epoch),
           ab::Print("epoch {:>2}: train loss {:.4f}, accuracy {:.2f}%; test loss {:.4f}, accuracy {:.2f}%; "
                     "{:.0f} samples/s",
                     ab::caller("counter"), train_loss.get("average"), percent(train_accuracy),
                     test_loss.get("average"), percent(test_accuracy), [&] { return samples_per_second; }),
           ab::Reset(train_loss, train_accuracy, test_loss, test_accuracy))
-      .at("end", ab::Print(
-                     "best test accuracy: {:.2f}% (epoch {})", [&] { return 100 * best.accuracy; },
-                     [&] { return best.epoch; }));
+      .at("end",
+          ab::Print("best test accuracy: {:.2f}% (epoch {})", best_percent, [&] { return best_epoch; }));
   ab::Ground ground;
   ground("dig", epochs);
 
