@@ -127,7 +127,7 @@ std::string member_text(const T& member) {
     for (const auto& item : member) text += (text.size() > 1 ? ", " : "") + member_text(item);
     return text + "]";
   } else if constexpr (kind_of<T>() == Kind::text) {
-    return fmt::format("\"{}\"", to_text(to_value(member)));
+    return fmt::format("{:?}", to_text(to_value(member)));
   } else {
     return to_text(to_value(member));
   }

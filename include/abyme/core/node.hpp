@@ -231,7 +231,7 @@ inline Kind InputBase::kind_for(const Node& caller) const {
 
 inline std::string InputBase::text() const {
   if (const Value* constant = std::get_if<Value>(&source_)) {
-    return kind(*constant) == Kind::text ? fmt::format("\"{}\"", to_text(*constant)) : to_text(*constant);
+    return kind(*constant) == Kind::text ? fmt::format("{:?}", to_text(*constant)) : to_text(*constant);
   }
   if (const CallerField* field = std::get_if<CallerField>(&source_)) return "caller." + field->field;
   if (const Look* look = std::get_if<Look>(&source_)) {
