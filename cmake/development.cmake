@@ -2,8 +2,8 @@
 
 # Warnings. They become errors where CMAKE_COMPILE_WARNING_AS_ERROR is on, as in the presets for contributors:
 # a compiler newer than ours must not keep anybody from building the example. GCC's whole -Wshadow would
-# forbid a constructor `Node(Options options) : options(options)`; with its sanitizers it takes variables in
-# LibTorch for uninitialised that are not, and GCC 12 takes "text" + string for overlapping (its bug 105651).
+# forbid a constructor `Node(Options options) : options(options)`; GCC 12 sees std::string overlap itself, and with
+# its sanitizers variables of LibTorch uninitialised, where neither is so.
 add_library(abyme_warnings INTERFACE)
 target_compile_options(abyme_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-qual
