@@ -33,7 +33,7 @@ struct Moments {
     if (value_weight == 0) return;
     weight += value_weight;
     const double before = value - average;
-    average += before * value_weight / weight;
+    average = std::isinf(average) ? average + value : average + before * value_weight / weight;
     squares += before * (value - average) * value_weight;
   }
 };
@@ -64,7 +64,8 @@ public:
       fold();
       if (slots_.empty() || slots_[0].device() != value.device()) make_slots(value.device());
     }
-    slots_[weights_.size()].copy_(value.dim() == 0 ? value : value.view({}), /*non_blocking=*/true);
+    slots_[weights_.size()].copy_(value.dim() == 0 ? value : value.view(at::IntArrayRef()),
+                                  /*non_blocking=*/true);
     weights_.push_back(weight);
   }
 
@@ -104,9 +105,9 @@ struct StatsOptions {
 /// Event: `dig`, after each value; children see the statistics. Fields, all nothing before the first value:
 /// `average`, `std` (population), `min`, `max`, `last`; `count` (values so far); `value` (the input: a
 /// number, or a tensor with one element, of any device), `weight`. Average and deviation are weighted where a
-/// weight is given. On the CPU the number is read at once. On a device it is copied into a slot there, and
-/// read when somebody reads a field, or when 256 wait. \throws Error at a dig where the value is nothing or
-/// holds more than one element.
+/// weight is given, and nothing while all weights are 0. On the CPU the number is read at once. On a device
+/// it is copied into a slot there, and read when somebody reads a field, or when 256 wait. \throws Error at a
+/// dig where the value is nothing or holds more than one element.
 class StatsNode : public Node {
 public:
   using Options = StatsOptions;
@@ -116,10 +117,12 @@ public:
   Options options;
 
   std::int64_t count() const { return moments().count; }
-  std::optional<double> average() const { return present(moments().average); }
+  std::optional<double> average() const {
+    return moments().weight > 0 ? std::optional(moments().average) : std::nullopt;
+  }
   std::optional<double> std() const {
     const Moments& all = moments();
-    return present(all.weight > 0 ? std::sqrt(all.squares / all.weight) : 0);
+    return all.weight > 0 ? std::optional(std::sqrt(all.squares / all.weight)) : std::nullopt;
   }
   std::optional<double> min() const { return present(moments().min); }
   std::optional<double> max() const { return present(moments().max); }
