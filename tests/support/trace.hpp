@@ -38,8 +38,8 @@ public:
       std::string line = text;
       for (const std::string& name : names) {
         const abyme::Field* field = caller.find_field(name);
-        line +=
-            (line.empty() ? "" : " ") + (field ? abyme::to_text(field->read(caller)) : "(no " + name + ")");
+        if (!line.empty()) line += ' ';
+        line += field ? abyme::to_text(field->read(caller)) : fmt::format("(no {})", name);
       }
       lines->push_back(std::move(line));
     });
