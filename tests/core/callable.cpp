@@ -21,7 +21,7 @@ struct Overloaded {
 struct Noexcept {
   void operator()(const Looper&) noexcept {}
 };
-void function(Looper&, ab::Run&) noexcept {}
+[[maybe_unused]] void function(Looper&, ab::Run&) noexcept {}
 
 template <class F>
 using Asked = ab::reflect::AskedCaller<F>;
