@@ -1,6 +1,6 @@
 #pragma once
 
-#include <abyme/core/node.hpp>
+#include <abyme/core/call.hpp>
 
 #include <concepts>
 #include <memory>

@@ -138,28 +138,7 @@ inline Node::~Node() {
   }
 }
 
-/// A node that calls a callable of the user's when it is dug. `at` makes one of each callable; made by hand
-/// it can be named and focused: `ab::Call([](ab::Stats::Node& stats) { ... }).focus(stats)`.
-class CallNode : public Node {
-public:
-  template <class F>
-    requires CallableWith<F, reflect::AskedCaller<F>>
-  explicit CallNode(F function)
-      : CallNode(Callable<void>::make<reflect::AskedCaller<F>>(std::move(function))) {}
-  explicit CallNode(Callable<void> call) : call_(std::move(call)) {}
-
-  Step next(Step) override {
-    call_(caller(), run());
-    return done;
-  }
-  inline void check(Place& place) const override;
-
-private:
-  Callable<void> call_;
-};
-
-// ---- what needs the node
-// -------------------------------------------------------------------------------------
+// ---- what needs the node ----
 
 inline std::string field_names(const Node& node) {
   std::string names;

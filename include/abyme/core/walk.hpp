@@ -1,5 +1,6 @@
 #pragma once
 
+#include <abyme/core/fault.hpp>
 #include <abyme/core/node.hpp>
 
 #include <cstddef>
@@ -12,27 +13,6 @@
 #include <vector>
 
 namespace abyme {
-
-/// One mistake in the wiring of a tree.
-struct Fault {
-  std::string path;
-  std::string message;
-};
-
-/// Thrown before the first batch where a tree has faults; it tells them all.
-class WiringError : public Error {
-public:
-  explicit WiringError(std::vector<Fault> faults) : Error(text(faults)), faults_(std::move(faults)) {}
-  const std::vector<Fault>& faults() const { return faults_; }
-
-private:
-  static std::string text(const std::vector<Fault>& faults) {
-    std::string all = fmt::format("the tree has {} fault{}", faults.size(), faults.size() == 1 ? "" : "s");
-    for (const Fault& fault : faults) all += fmt::format("\n  {}: {}", fault.path, fault.message);
-    return all;
-  }
-  std::vector<Fault> faults_;
-};
 
 /// A node and where it hangs in its parent.
 struct Link {
@@ -235,16 +215,7 @@ inline Walk::Walk(Node& root, const Run* run) {
   }
 }
 
-// ---- what needs the place
-// ------------------------------------------------------------------------------------
-
-inline void CallNode::check(Place& place) const {
-  if (place.caller() && !call_.accepts(*place.caller())) {
-    place.fault(fmt::format(
-        "a callable is given its caller, it takes {}, got {}; change its parameter, or hang it elsewhere",
-        reflect::node_name(call_.wanted()->name), place.caller()->type().name));
-  }
-}
+// ---- what needs the place ----
 
 inline void InputBase::check_type(Place& place, std::string_view input_name, std::string_view source,
                                   const TypeId& type) const {
