@@ -21,8 +21,9 @@
 #define ABYME_TESTS_ASAN 1
 #endif
 #endif
-#if ABYME_TESTS_ASAN
-#include <sanitizer/allocator_interface.h>
+#if ABYME_TESTS_ASAN  // from <sanitizer/allocator_interface.h>, which Debian has in another package
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void*, unsigned long),
+                                                         void (*)(const volatile void*));
 #endif
 
 #include <atomic>

@@ -39,8 +39,8 @@ ab::Moments moments_of(const std::vector<Item>& items) {
 template <class Observe>
 ab::Stats dug(std::vector<Item> items, Observe observe, bool weighted) {
   ab::DataLooper data(std::move(items));
-  const auto value = [data](ab::DataLooper::Node& node) { return node.batch<Item>().value; };
-  const auto weight = [data](ab::DataLooper::Node& node) { return node.batch<Item>().weight; };
+  const auto value = [](ab::DataLooper::Node& node) { return node.batch<Item>().value; };
+  const auto weight = [](ab::DataLooper::Node& node) { return node.batch<Item>().weight; };
   ab::Stats stats = weighted ? ab::Stats(value, {.weight = weight}) : ab::Stats(value);
   ab::Ground ground;
   ground("dig", data("iteration_end", stats("dig", observe)));
