@@ -396,3 +396,20 @@ TEST_CASE("final of each nested ground fires once, from the inside out, with the
     )"));
   }
 }
+
+TEST_CASE("a break below a node that hangs in two places, one of them not below its target, is told when it "
+          "comes") {
+  Trace trace;
+  ab::IterationLooper target(2), elsewhere(1), shared(1);
+  target.named("target")("iteration_end", shared);
+  elsewhere.named("elsewhere")("iteration_end", shared);
+  shared.named("shared")("end", ab::Break(target));
+  ab::Ground ground;
+  ground("dig", target, trace("after target"), elsewhere)("final", trace("final"));
+  CHECK(ab::faults(ground).empty());  // the walk follows the first path to the shared node
+  CHECK_THROWS_WITH(
+      ground.dig(),
+      "elsewhere/iteration_end[0]/shared/end[0]/Break: the node that a break ends must be running, got "
+      "target, which is not above it; hang the break below that node");
+  CHECK_THAT(trace, happened("after target\n final"));
+}

@@ -72,7 +72,8 @@ std::pair<std::string_view, std::string_view> local_names(T) {
 TEST_CASE("types are named as the compiler writes them") {
   CHECK(ab::type_name<int> == "int");
   CHECK(ab::type_name<outer::Plain> == "outer::Plain");
-  CHECK(ab::type_name<outer::Box<outer::Box<int>>> == "outer::Box<outer::Box<int> >");
+  CHECK_THAT(std::string(ab::type_name<outer::Box<outer::Box<int>>>),
+             Catch::Matches("outer::Box<outer::Box<int> ?>"));
   CHECK(ab::type_name<outer::Box<int[3]>>.substr(0, 11) == "outer::Box<");
   CHECK(ab::type_name<outer::Box<int[3]>>.back() == '>');
   CHECK(ab::type_name<outer::Box<int[3]>> != ab::type_name<outer::Box<int[4]>>);

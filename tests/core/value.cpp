@@ -32,6 +32,19 @@ TEST_CASE("types of one name in the unnamed namespaces of two files are two type
   CHECK(ab::type_id<Batch> == ab::type_id<Batch>);
 }
 
+TEST_CASE("local types of one name are two types") {
+  const auto first = [] {
+    struct Local {};
+    return &ab::type_id<Local>;
+  }();
+  const auto second = [] {
+    struct Local {};
+    return &ab::type_id<Local>;
+  }();
+  CHECK(*first == *first);
+  CHECK_FALSE(*first == *second);
+}
+
 TEST_CASE("what a type becomes") {
   STATIC_REQUIRE(ab::kind_of<bool>() == ab::Kind::boolean);
   STATIC_REQUIRE(ab::kind_of<int>() == ab::Kind::integer);
