@@ -192,8 +192,17 @@ struct GetOption {
 
 template <class T>
 T copy_state(const T& state) {
-  if constexpr (std::same_as<T, at::Tensor>) return state.defined() ? state.clone() : state;
-  else return state;
+  if constexpr (std::same_as<T, at::Tensor>) {
+    return state.defined() ? state.clone() : state;
+  } else if constexpr (is_optional<T>) {
+    return state ? T(copy_state(*state)) : T();
+  } else if constexpr (is_vector<T>) {
+    T copy;
+    for (const auto& each : state) copy.push_back(copy_state(each));
+    return copy;
+  } else {
+    return state;
+  }
 }
 
 template <class NodeClass>
