@@ -211,6 +211,8 @@ std::optional<T> convert(const Value& value) {
     const std::optional<double> found = number(value);
     if (!found) return std::nullopt;
     if constexpr (std::same_as<T, bool>) return *found != 0;
+    else if constexpr (std::integral<T>)  // false for not a number, too
+      return *found > -0x1p63 && *found < 0x1p63 ? std::optional(static_cast<T>(*found)) : std::nullopt;
     else return static_cast<T>(*found);
   }
 }
