@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -88,6 +89,7 @@ private:
 
   std::shared_ptr<Node> root_;
   std::unique_ptr<Walk> walk_;
+  std::unordered_set<std::shared_ptr<Node>> held_;  // what this walk and those before it look at
   std::vector<Frame> frames_;
   const Node* leaf_ = nullptr;  // the child that runs, where it has no frame
   std::optional<Stop> stop_;
@@ -110,6 +112,7 @@ inline Run::~Run() {
 
 inline void Run::adopt(std::unique_ptr<Walk> walk) {
   walk_ = std::move(walk);
+  held_.insert(walk_->looked_at().begin(), walk_->looked_at().end());
   for (Node* node : walk_->nodes()) {
     node->run_ = this;
     node->focused_ = node->focus().get();
