@@ -96,21 +96,16 @@ struct CheckedFormat {
 /// Prints a line. No events. Fields: `format`, `arguments`.
 class PrintNode : public Node {
 public:
-  std::string format;
-  std::vector<Input<Value>> arguments;
-  static constexpr auto fields =
-      abyme::fields(option("format", &PrintNode::format), field("arguments", &PrintNode::arguments));
-
   PrintNode(std::ostream& out, std::string_view text, std::vector<Input<Value>> values)
-      : format(text), arguments(std::move(values)), out_(out) {
-    parse_format(format, [&](FormatPiece piece) { pieces_.push_back(piece); });
+      : format_(text), arguments_(std::move(values)), out_(out) {
+    parse_format(format_, [&](FormatPiece piece) { pieces_.push_back(piece); });
   }
 
   Step next(Step) override {
     line_.clear();
     for (const FormatPiece& piece : pieces_) {
       if (piece.argument < 0) line_ += piece.text;
-      else format_to(line_, piece.text, read(arguments[static_cast<std::size_t>(piece.argument)]));
+      else format_to(line_, piece.text, read(arguments_[static_cast<std::size_t>(piece.argument)]));
     }
     line_ += '\n';
     out_ << line_ << std::flush;
@@ -120,7 +115,7 @@ public:
   void check(Place& place) const override {
     for (const FormatPiece& piece : pieces_) {
       if (piece.argument < 0 || piece.text.empty()) continue;
-      const Input<Value>& argument = arguments[static_cast<std::size_t>(piece.argument)];
+      const Input<Value>& argument = arguments_[static_cast<std::size_t>(piece.argument)];
       const Kind kind = place.caller() ? argument.kind_for(*place.caller()) : Kind::any;
       try {
         std::string tried;
@@ -145,9 +140,15 @@ private:
     }
   }
 
+  std::string format_;
+  std::vector<Input<Value>> arguments_;
   std::ostream& out_;
-  std::vector<FormatPiece> pieces_;  // look into `format`
+  std::vector<FormatPiece> pieces_;  // look into `format_`
   std::string line_;
+
+public:
+  static constexpr auto fields =
+      abyme::fields(option("format", &PrintNode::format_), field("arguments", &PrintNode::arguments_));
 };
 
 /// Prints a line where it hangs: a format string of fmt, checked when the program compiles for its braces and
