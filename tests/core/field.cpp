@@ -43,6 +43,14 @@ struct ShowsNode : ab::Node {
 };
 using Shows = ab::Handle<ShowsNode>;
 
+struct HoldsNode : ab::Node {
+  std::vector<at::Tensor> list{at::zeros({2}), at::zeros({3})};
+  std::optional<at::Tensor> last = at::zeros({2});
+  static constexpr auto fields =
+      ab::fields(ab::state("list", &HoldsNode::list), ab::state("last", &HoldsNode::last));
+  ab::Step next(ab::Step) override { return ab::done; }
+};
+
 // A node made of another one: what that shows stands in its table.
 class CountdownNode : public ab::IterationLooperNode {
 public:
@@ -126,6 +134,18 @@ TEST_CASE("states are set back to what they were at construction, deeply") {
   CHECK(shows->count == 1);
   CHECK_FALSE(shows->best.has_value());
   CHECK(shows->label == "other");
+}
+
+TEST_CASE("states that hold several tensors are kept deeply") {
+  const ab::Handle<HoldsNode> holds;
+  for (int again = 0; again < 2; ++again) {
+    holds->list[1].fill_(3);
+    holds->last->fill_(3);
+    holds->set_back();
+    CHECK(holds->list.size() == 2);
+    CHECK(holds->list[1].sum().item().toDouble() == 0);
+    CHECK(holds->last->sum().item().toDouble() == 0);
+  }
 }
 
 TEST_CASE("a node made of another one shows and sets back what that has") {

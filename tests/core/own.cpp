@@ -29,4 +29,7 @@ TEST_CASE("an lvalue is borrowed, an rvalue owned, a shared_ptr shared, a unique
   const auto* address = unique.get();
   CHECK(ab::own_or_borrow(std::move(unique)).get() == address);
   CHECK(unique == nullptr);
+
+  CHECK_THROWS_WITH(ab::own_or_borrow(std::shared_ptr<int>()),
+                    "a pointer handed to a node must point to an object, got null; make one first");
 }

@@ -572,6 +572,29 @@ TEST_CASE("a child hung while the tree runs is walked and runs in the same launc
   }
 }
 
+TEST_CASE("what a running node sees lives on to the end of the run, also where its focus is set anew and it "
+          "is hung "
+          "anew") {
+  Trace trace;
+  ab::IterationLooper loop(2), other(1);
+  auto before = std::make_unique<ab::IterationLooper>(7);
+  (*before).named("before");
+  ab::If trigger(true);
+  trigger.focus (*before)(
+      "dig",
+      [&] {
+        if (!before) return;
+        trigger.focus(other.named("other"));
+        before.reset();
+        loop("end", trace("end"));
+      },
+      [&](ab::Node& node) { trace.add(fmt::format("sees {}", node.name())); });
+  ab::Ground ground;
+  ground("dig", loop("iteration_end", trigger));
+  ground.dig();
+  CHECK_THAT(trace, happened("sees before\n sees other\n end"));
+}
+
 // ---- several runs ----
 
 TEST_CASE("a callable may dig another tree while its own runs") {

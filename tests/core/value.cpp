@@ -154,6 +154,8 @@ TEST_CASE("values become what is asked for, or nothing") {
   CHECK_FALSE(ab::convert<at::Tensor>(ab::Value{2.0}));
   CHECK_FALSE(ab::convert<ab::Number>(ab::Value{std::string("2")}));
   CHECK(ab::convert<ab::Value>(ab::Value{}).has_value());
+  CHECK_FALSE(ab::convert<std::int64_t>(tensor(std::numeric_limits<double>::quiet_NaN(), at::kFloat)));
+  CHECK_FALSE(ab::convert<std::int64_t>(ab::Value{1e300}));
   // Whole numbers beyond 2^53 stay whole.
   const std::int64_t large = (std::int64_t{1} << 60) + 1;
   CHECK(ab::convert<std::int64_t>(ab::Value{large}) == large);
