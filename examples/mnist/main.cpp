@@ -9,7 +9,6 @@
 
 #include "data.hpp"
 
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
@@ -81,16 +80,11 @@ void train(const Options& options) {
   auto test_loss = ab::Stats("loss", {.weight = "batch_size"}).named("test_loss");
   auto train_accuracy = ab::Stats(ab::accuracy, {.weight = "batch_size"}).named("train_accuracy");
   auto test_accuracy = ab::Stats(ab::accuracy, {.weight = "batch_size"}).named("test_accuracy");
+  auto train_time = ab::Timer().named("train_time");
   auto best = ab::NewHighTrigger("average").focus(test_accuracy).named("best");
 
   // ... a few callables ...
-  std::chrono::steady_clock::time_point start;
-  double samples_per_second = 0;
-  const auto start_clock = [&] { start = std::chrono::steady_clock::now(); };
-  const auto stop_clock = [&] {
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    samples_per_second = double(train_batches.samples()) / seconds.count();
-  };
+  const auto samples_per_second = [&] { return double(train_batches.samples()) / train_time->last->count(); };
   std::int64_t best_epoch = 0;
   const auto note_epoch = [&] { best_epoch = epochs->counter; };
   const auto percent = [](const ab::Stats& accuracy) {
@@ -99,16 +93,14 @@ void train(const Options& options) {
   const auto best_percent = [&] { return 100 * best->best.value_or(0); };
 
   // ... and the tree.
-  train_data("start", start_clock)
-      .at("iteration_end", train_pass("end", train_loss, train_accuracy))
-      .at("end", stop_clock);
+  train_data("iteration_end", train_pass("end", train_loss, train_accuracy));
   test_data("iteration_end", test_pass("end", test_loss, test_accuracy));
-  epochs("iteration_start", train_data, test_data)
+  epochs("iteration_start", train_time("dig", train_data), test_data)
       .at("iteration_end", best("dig", note_epoch),
           ab::Print("epoch {:>2}: train loss {:.4f}, accuracy {:.2f}%; test loss {:.4f}, accuracy {:.2f}%; "
                     "{:.0f} samples/s",
                     ab::caller("counter"), train_loss.get("average"), percent(train_accuracy),
-                    test_loss.get("average"), percent(test_accuracy), [&] { return samples_per_second; }),
+                    test_loss.get("average"), percent(test_accuracy), samples_per_second),
           ab::Reset(train_loss, train_accuracy, test_loss, test_accuracy))
       .at("end",
           ab::Print("best test accuracy: {:.2f}% (epoch {})", best_percent, [&] { return best_epoch; }));

@@ -207,13 +207,13 @@ TEST_CASE("statistics start anew when they are reset and with each run that does
 // ---- values on a device, for which tensors on the CPU stand in ----
 
 TEST_CASE("deferred values are folded in their order when somebody reads or the slots are full") {
-  ab::Accumulator deferred, direct;
+  ab::Accumulator<ab::Moments> deferred, direct;
   const at::Tensor values = at::arange(1000, at::kFloat);
   const auto same = [&] {
-    return deferred.moments().average == direct.moments().average &&
-           deferred.moments().squares == direct.moments().squares &&
-           deferred.moments().count == direct.moments().count &&
-           deferred.moments().last == direct.moments().last;
+    return deferred.gathered().average == direct.gathered().average &&
+           deferred.gathered().squares == direct.gathered().squares &&
+           deferred.gathered().count == direct.gathered().count &&
+           deferred.gathered().last == direct.gathered().last;
   };
   for (std::int64_t i = 0; i < 1000; ++i) {
     const double weight = 1 + double(i % 3);
@@ -222,21 +222,22 @@ TEST_CASE("deferred values are folded in their order when somebody reads or the 
     if (i == 3 || i == 255 || i == 256 || i == 700) CHECK(same());
   }
   CHECK(same());
-  CHECK(deferred.moments().count == 1000);
+  CHECK(deferred.gathered().count == 1000);
 }
 
 TEST_CASE("exactly as many as there are slots, then one more") {
-  for (const std::size_t count : {ab::Accumulator::capacity, ab::Accumulator::capacity + 1}) {
-    ab::Accumulator seen;
+  for (const std::size_t count :
+       {ab::Accumulator<ab::Moments>::capacity, ab::Accumulator<ab::Moments>::capacity + 1}) {
+    ab::Accumulator<ab::Moments> seen;
     for (std::size_t i = 0; i < count; ++i) seen.defer(at::scalar_tensor(2.0), 1);
-    CHECK(seen.moments().count == std::int64_t(count));
-    CHECK(seen.moments().average == 2);
+    CHECK(seen.gathered().count == std::int64_t(count));
+    CHECK(seen.gathered().average == 2);
   }
 }
 
 TEST_CASE(
     "a deferred value is copied when it is given, of any type and shape with one element, without a graph") {
-  ab::Accumulator seen;
+  ab::Accumulator<ab::Moments> seen;
   at::Tensor value = at::scalar_tensor(1.0).requires_grad_();
   const at::Tensor loss = value.mul(3);
   seen.defer(loss, 1);
@@ -247,31 +248,31 @@ TEST_CASE(
   seen.defer(at::zeros({1, 1, 1}, at::TensorOptions(at::kLong)).add(5), 1);
   seen.defer(at::scalar_tensor(7, at::TensorOptions(at::kHalf)), 1);
   seen.add(9, 1);  // folds what waits first
-  CHECK(seen.moments().count == 4);
-  CHECK(seen.moments().average == 6);
-  CHECK(seen.moments().last == 9);
+  CHECK(seen.gathered().count == 4);
+  CHECK(seen.gathered().average == 6);
+  CHECK(seen.gathered().last == 9);
   CHECK_THROWS(seen.defer(at::zeros({2}), 1));
-  CHECK(seen.moments().count == 4);
+  CHECK(seen.gathered().count == 4);
 }
 
 TEST_CASE("a copy has what waited, an assignment drops what waits") {
-  ab::Accumulator seen;
-  const ab::Accumulator empty = seen;
+  ab::Accumulator<ab::Moments> seen;
+  const ab::Accumulator<ab::Moments> empty = seen;
   seen.defer(at::scalar_tensor(1.0), 1);
   seen.defer(at::scalar_tensor(3.0), 1);
-  const ab::Accumulator copy = seen;
+  const ab::Accumulator<ab::Moments> copy = seen;
   seen.defer(at::scalar_tensor(5.0), 1);
-  CHECK(copy.moments().average == 2);
-  CHECK(seen.moments().average == 3);
+  CHECK(copy.gathered().average == 2);
+  CHECK(seen.gathered().average == 3);
   seen.defer(at::scalar_tensor(100.0), 1);
   seen = empty;  // as a reset does
-  CHECK(seen.moments().count == 0);
+  CHECK(seen.gathered().count == 0);
   seen.defer(at::scalar_tensor(4.0), 1);
-  CHECK(seen.moments().average == 4);
+  CHECK(seen.gathered().average == 4);
   seen = copy;
   seen.defer(at::scalar_tensor(8.0), 1);
-  CHECK(seen.moments().average == 4);
-  CHECK(copy.moments().average == 2);
+  CHECK(seen.gathered().average == 4);
+  CHECK(copy.gathered().average == 2);
   seen = *&seen;
-  CHECK(seen.moments().count == 3);
+  CHECK(seen.gathered().count == 3);
 }

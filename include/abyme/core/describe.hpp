@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -38,6 +39,14 @@ inline Value constant_of(const Field& row, const Node& node) {
     if (input.constant_value()) constant = *input.constant_value();
   });
   return constant;
+}
+
+/// The events of a node behind what `describe_node` tells: `Stats(value = caller.loss) [dig]`.
+inline std::string describe_handle(const Node& node) {
+  std::string text = describe_node(node) + " [";
+  for (const std::string_view event : node.type().events) text.append(event).append(", ");
+  if (text.ends_with(", ")) text.resize(text.size() - 2);
+  return text + "]";
 }
 
 inline std::unordered_map<const Node*, std::size_t> ids(const Walk& walk) {
@@ -151,4 +160,17 @@ Json describe_json(const Ground& ground) {
   return Json{{"nodes", std::move(nodes)}};
 }
 
+/// A handle prints as its node on one line, with the events: `train_loss: Stats(value = caller.loss) [dig]`.
+template <class NodeClass, class Options>
+std::ostream& operator<<(std::ostream& out, const HandleOf<NodeClass, Options>& handle) {
+  return out << reflect::describe_handle(*handle);
+}
+
 }  // namespace abyme
+
+template <abyme::NodeHandle Handle>
+struct fmt::formatter<Handle> : fmt::formatter<std::string_view> {
+  auto format(const Handle& handle, format_context& context) const {
+    return formatter<std::string_view>::format(abyme::reflect::describe_handle(*handle.shared()), context);
+  }
+};

@@ -126,6 +126,8 @@ std::string member_text(const T& member) {
     std::string text = "[";
     for (const auto& item : member) text += (text.size() > 1 ? ", " : "") + member_text(item);
     return text + "]";
+  } else if constexpr (requires { &T::operator(); }) {
+    return "callable";
   } else if constexpr (kind_of<T>() == Kind::text) {
     return fmt::format("{:?}", to_text(to_value(member)));
   } else {

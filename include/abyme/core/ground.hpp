@@ -64,7 +64,7 @@ using Ground = Handle<GroundNode>;
 
 inline Outcome dig_ground(const std::shared_ptr<GroundNode>& ground, DigOptions options) {
   Run run(ground);
-  if (!options.keep) run.set_back();
+  if (!options.keep) run.restart();
   run.dig();
   return {ground->completed, ground->reason.value_or("")};
 }

@@ -3,6 +3,7 @@
 #include <abyme/core/call.hpp>
 
 #include <concepts>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -60,6 +61,22 @@ public:
   explicit HandleOf(Options options)
     requires std::constructible_from<NodeClass, Options>
       : HandleOf(Made{}, std::make_shared<NodeClass>(std::move(options))) {}
+  // So has a list of names, `{"average", "std"}`; an initializer_list goes before options made of a text.
+  explicit HandleOf(std::initializer_list<std::string> names)
+    requires std::constructible_from<NodeClass, std::vector<std::string>>
+      : HandleOf(Made{}, std::make_shared<NodeClass>(std::vector<std::string>(names))) {}
+  HandleOf(std::initializer_list<std::string> names, Options options)
+    requires std::constructible_from<NodeClass, std::vector<std::string>, Options>
+      : HandleOf(Made{}, std::make_shared<NodeClass>(std::vector<std::string>(names), std::move(options))) {}
+  template <class A>
+    requires std::constructible_from<NodeClass, A, std::vector<std::string>>
+  HandleOf(A&& a, std::initializer_list<std::string> names)
+      : HandleOf(Made{}, std::make_shared<NodeClass>(std::forward<A>(a), std::vector<std::string>(names))) {}
+  template <class A>
+    requires std::constructible_from<NodeClass, A, std::vector<std::string>, Options>
+  HandleOf(A&& a, std::initializer_list<std::string> names, Options options)
+      : HandleOf(Made{}, std::make_shared<NodeClass>(std::forward<A>(a), std::vector<std::string>(names),
+                                                     std::move(options))) {}
   template <class A>
     requires std::constructible_from<NodeClass, A, Options>
   HandleOf(A&& a, Options options)

@@ -5,6 +5,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -114,7 +115,8 @@ public:
   template <class U>
     requires(!std::is_arithmetic_v<T> && !std::convertible_to<const U&, std::string_view> &&
              (std::same_as<T, U> || std::same_as<T, Value> || std::same_as<T, Number> ||
-              (std::same_as<T, std::string> && std::is_arithmetic_v<U>) ||
+              (std::same_as<T, std::string> &&
+               (std::is_arithmetic_v<U> || std::same_as<U, std::filesystem::path>)) ||
               (std::same_as<T, Duration> && reflect::is_duration<U>)) &&
              kind_of<U>() != Kind::object && kind_of<U>() != Kind::any)
   Input(const U& constant) : InputBase(to_value(constant), wanted()) {}

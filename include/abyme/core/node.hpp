@@ -43,13 +43,18 @@ public:
   /// still fires before the node is left: only a ground has one.
   virtual Step left(std::string_view /*reason*/) { return done; }
 
+  /// Called for each node when a run starts that does not go on from an earlier one, before anything else:
+  /// the state is set back; a node that writes a file begins it anew.
+  virtual void restart() { set_back(); }
+
   /// Called once for each node before the first child of the run.
   virtual void run_started() {}
 
   /// Called once for each node when the run has ended, however it ended: writers flush, modes are put back.
   virtual void run_ended() {}
 
-  /// Called by the walk for each place in which the node hangs, to report faults of its own.
+  /// Called by the walk for each place in which the node hangs, when it has seen the whole tree, to report
+  /// faults of its own.
   virtual void check(Place& /*place*/) const {}
 
   /// The fields: of its class, unless the node shows more.

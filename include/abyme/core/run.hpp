@@ -25,9 +25,9 @@ public:
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
-  /// Sets every `state` field of the tree to what it was at construction.
-  void set_back() {
-    for (Node* node : walk_->nodes()) node->set_back();
+  /// Starts every node of the tree anew: its `state` fields are what they were at construction.
+  void restart() {
+    for (Node* node : walk_->nodes()) node->restart();
   }
 
   /// Digs the root until it is done. \throws Error where the user's code or a node threw, with the path, the

@@ -3,7 +3,9 @@
 #include <abyme/core/fault.hpp>
 #include <abyme/core/node.hpp>
 
+#include <algorithm>
 #include <cstddef>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <span>
@@ -65,10 +67,14 @@ private:
   std::vector<Visit> visits_;
   std::unordered_map<const Node*, Known> known_;
   std::map<std::string, const Node*> names_;
-  std::map<std::string, std::string> claims_;  // by what is claimed: the path of who did
-  std::map<std::string, const Node*> claimers_;
+  struct Claim {
+    const void* writer;
+    std::string path;  // of the node that came first
+  };
+  std::map<std::string, Claim> claims_;  // by file
   std::vector<Node*> nodes_;
   std::vector<Fault> faults_;
+  std::vector<std::size_t> faulty_;  // the visit of each fault
   std::vector<std::shared_ptr<Node>> looked_at_;
   std::size_t depth_ = 0;
 };
@@ -84,19 +90,28 @@ public:
   std::string path() const { return walk_.path(visit_); }
 
   /// Reports a fault: `rule, got value; remedy`. The path is put before it.
-  void fault(std::string message) const { walk_.faults_.push_back({path(), std::move(message)}); }
+  void fault(std::string message) const {
+    walk_.faults_.push_back({path(), std::move(message)});
+    walk_.faulty_.push_back(visit_);
+  }
   /// Whether `other` is on the path to this place.
   bool below(const Node& other) const {
-    const auto found = walk_.known_.find(&other);
-    return found != walk_.known_.end() && found->second.on_path;
+    for (auto at = walk_.visits_[visit_].parent; at != Walk::none; at = walk_.visits_[at].parent) {
+      if (walk_.visits_[at].link.node == &other) return true;
+    }
+    return false;
   }
-  /// Says that this node alone writes `file`; a fault where another node of the tree does.
-  void claim(const std::string& file) const {
-    const auto [found, is_new] = walk_.claimers_.try_emplace(file, &node());
-    if (is_new) walk_.claims_[file] = path();
-    else if (found->second != &node()) {
+  /// All nodes of the tree, each once.
+  const std::vector<Node*>& nodes() const { return walk_.nodes(); }
+  /// Says that `writer` alone writes `file`: this node, or what it shares with others that write there too.
+  /// A fault where somebody else in the tree does.
+  void claim(const std::string& file, const void* writer = nullptr) const {
+    if (!writer) writer = &node();
+    const auto name = std::filesystem::path(file).lexically_normal().string();
+    const auto [found, is_new] = walk_.claims_.try_emplace(name, Walk::Claim{writer, path()});
+    if (!is_new && found->second.writer != writer) {
       fault(fmt::format("a file is written by one node, got \"{}\", which {} writes; give each its own", file,
-                        walk_.claims_[file]));
+                        found->second.path));
     }
   }
   /// Keeps a node alive for the length of the run.
@@ -185,7 +200,6 @@ inline bool Walk::visit(Node& node, Node* caller, Link link, std::size_t parent,
       input.bind(const_cast<Place&>(place), row.name);
     });
   }
-  node.check(const_cast<Place&>(place));
   return true;
 }
 
@@ -213,6 +227,18 @@ inline Walk::Walk(Node& root, const Run* run) {
       enter(*hung[link.index], shown_by(visit), link, cursor.visit);
     }
   }
+
+  for (std::size_t at = 0; at < visits_.size(); ++at) {  // last, since a check may ask what else hangs here
+    Place place(*this, at);
+    place.node().check(place);
+  }
+  std::vector<std::size_t> order(faults_.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return faulty_[a] < faulty_[b]; });
+  std::vector<Fault> sorted;
+  for (const std::size_t i : order) sorted.push_back(std::move(faults_[i]));
+  faults_ = std::move(sorted);
 }
 
 // ---- what needs the place ----

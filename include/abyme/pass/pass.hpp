@@ -1,11 +1,8 @@
 #pragma once
 
 #include <abyme/core/ground.hpp>
-#include <abyme/core/own.hpp>
+#include <abyme/pass/model.hpp>
 #include <abyme/pass/step_function.hpp>
-
-#include <torch/nn/module.h>
-#include <torch/optim/optimizer.h>
 
 #include <concepts>
 #include <cstddef>
@@ -19,27 +16,6 @@
 #include <vector>
 
 namespace abyme {
-
-/// A model as abyme keeps it: a module holder or a `shared_ptr` is shared, an rvalue owned, an lvalue
-/// borrowed.
-template <class Model>
-auto own_or_borrow_model(Model&& model) {
-  if constexpr (requires { model.ptr(); }) return model.ptr();
-  else return own_or_borrow(std::forward<Model>(model));
-}
-template <class Model>
-using ModuleOf = typename decltype(own_or_borrow_model(std::declval<Model>()))::element_type;
-
-template <class T>
-concept ModelLike = requires(T&& model) { own_or_borrow_model(std::forward<T>(model)); } &&
-                    std::derived_from<ModuleOf<T>, torch::nn::Module>;
-
-template <class T>
-concept OptimizerLike = requires(T&& optimizer) {
-  {
-    own_or_borrow(std::forward<T>(optimizer))
-  } -> std::convertible_to<std::shared_ptr<torch::optim::Optimizer>>;
-};
 
 /// Runs a step function on each batch, and trains with its loss where there is an optimizer; without one it
 /// evaluates.
@@ -57,8 +33,8 @@ concept OptimizerLike = requires(T&& optimizer) {
 /// computed, what the step before showed is gone), `forward` (the step
 /// function has run), `loss`, with an optimizer also `backward` (gradients are there) and `step` (parameters
 /// are updated), `end`. Fields: `loss` (a tensor, on the model's device, without graph from `backward` on),
-/// `batch_size` (samples in the batch, nothing where its type does not tell), `data`, and what the step
-/// function shows.
+/// `batch_size` (samples in the batch, nothing where its type does not tell), `model`, `optimizer`, `data`,
+/// and what the step function shows.
 ///
 /// A training pass sets gradients to none, computes with gradients on and the model in training mode; an
 /// evaluating one computes with gradients off, in evaluation mode, and touches no gradient. Of these
@@ -75,8 +51,11 @@ public:
   std::optional<std::int64_t> batch_size() const { return batch_size_; }
   /// Whether there is an optimizer.
   bool updates() const { return optimizer_ != nullptr; }
+  const torch::nn::Module& model() const { return *model_; }
+  Opaque optimizer() const { return {&type_id<torch::optim::Optimizer>, optimizer_.get()}; }
   static constexpr auto fields =
       abyme::fields(field("loss", &PassNode::loss), field("batch_size", &PassNode::batch_size),
+                    field("model", &PassNode::model), field("optimizer", &PassNode::optimizer),
                     field("data", &PassNode::data));
 
   template <ModelLike Model, OptimizerLike Optimizer, class Step>

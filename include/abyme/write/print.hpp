@@ -1,10 +1,9 @@
 #pragma once
 
-#include <abyme/core/ground.hpp>
+#include <abyme/write/text_file.hpp>
 
 #include <array>
 #include <cstddef>
-#include <iostream>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -93,11 +92,12 @@ struct CheckedFormat {
   }
 };
 
-/// Prints a line. No events. Fields: `format`, `arguments`.
-class PrintNode : public Node {
+/// Prints a line. No events. Fields: `format`, `arguments`; in a text file `file`.
+class PrintNode : public PrintingNode {
 public:
-  PrintNode(std::ostream& out, std::string_view text, std::vector<Input<Value>> values)
-      : format_(text), arguments_(std::move(values)), out_(out) {
+  template <class... Out>
+  PrintNode(std::string_view text, std::vector<Input<Value>> values, Out&&... out)
+      : PrintingNode(std::forward<Out>(out)...), format_(text), arguments_(std::move(values)) {
     parse_format(format_, [&](FormatPiece piece) { pieces_.push_back(piece); });
   }
 
@@ -108,11 +108,12 @@ public:
       else format_to(line_, piece.text, read(arguments_[static_cast<std::size_t>(piece.argument)]));
     }
     line_ += '\n';
-    out_ << line_ << std::flush;
+    print(line_);
     return done;
   }
 
   void check(Place& place) const override {
+    PrintingNode::check(place);
     for (const FormatPiece& piece : pieces_) {
       if (piece.argument < 0 || piece.text.empty()) continue;
       const Input<Value>& argument = arguments_[static_cast<std::size_t>(piece.argument)];
@@ -142,29 +143,37 @@ private:
 
   std::string format_;
   std::vector<Input<Value>> arguments_;
-  std::ostream& out_;
   std::vector<FormatPiece> pieces_;  // look into `format_`
   std::string line_;
 
 public:
-  static constexpr auto fields =
-      abyme::fields(option("format", &PrintNode::format_), field("arguments", &PrintNode::arguments_));
+  static constexpr auto fields = abyme::fields(PrintingNode::fields, option("format", &PrintNode::format_),
+                                               field("arguments", &PrintNode::arguments_));
 };
 
 /// Prints a line where it hangs: a format string of fmt, checked when the program compiles for its braces and
 /// the number of arguments and by the walk for its specs, and late-bound arguments: constants, fields
 /// (`ab::caller("loss")`, `epochs.get("counter")`), callables. A value that is not there yet prints as
-/// "none". To the standard output, or to a stream given first, which is borrowed.
+/// "none". To the standard output, or to what is given first: a stream, which is borrowed, or a `TextFile`.
 class Print : public Handle<PrintNode> {
 public:
   template <class... Arguments>
   explicit Print(CheckedFormat<sizeof...(Arguments)> format, Arguments&&... arguments)
-      : Print(std::cout, format, std::forward<Arguments>(arguments)...) {}
+      : Handle<PrintNode>(format.text, inputs(std::forward<Arguments>(arguments)...)) {}
 
   template <class... Arguments>
   explicit Print(std::ostream& out, CheckedFormat<sizeof...(Arguments)> format, Arguments&&... arguments)
-      : Handle<PrintNode>(out, format.text,
-                          std::vector<Input<Value>>{Input<Value>(std::forward<Arguments>(arguments))...}) {}
+      : Handle<PrintNode>(format.text, inputs(std::forward<Arguments>(arguments)...), out) {}
+
+  template <class... Arguments>
+  explicit Print(const TextFile& file, CheckedFormat<sizeof...(Arguments)> format, Arguments&&... arguments)
+      : Handle<PrintNode>(format.text, inputs(std::forward<Arguments>(arguments)...), file) {}
+
+private:
+  template <class... Arguments>
+  static std::vector<Input<Value>> inputs(Arguments&&... arguments) {
+    return {Input<Value>(std::forward<Arguments>(arguments))...};
+  }
 };
 
 }  // namespace abyme

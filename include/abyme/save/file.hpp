@@ -1,0 +1,144 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include <abyme/core/error.hpp>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace abyme {
+
+/// A file that is written, without a buffer of its own: what `write` has taken outlives the process, what
+/// was there at `sync` outlives the machine. Every function throws an Error that names the file and the
+/// system's reason.
+class File {
+public:
+  enum class Open { create, append };  ///< empty, made where it is not there; or behind what it holds
+
+  File(std::filesystem::path path, Open how) : path_(std::move(path)) {
+    const int flags = how == Open::create ? O_TRUNC : O_APPEND;
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0666);
+    if (descriptor_ < 0) fail();
+  }
+  File(File&& other) noexcept
+      : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+  File& operator=(File&& other) noexcept {
+    std::swap(path_, other.path_);
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+  }
+  ~File() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+
+  void write(const void* bytes, std::size_t count) {
+    const char* next = static_cast<const char*>(bytes);
+    while (count > 0) {
+      const auto written = ::write(descriptor_, next, count);
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) fail();
+      next += written;
+      count -= static_cast<std::size_t>(written);
+    }
+  }
+  void write(std::string_view text) { write(text.data(), text.size()); }
+
+  /// Writes all of `text`, or nothing of it where the disk is full.
+  void write_whole(std::string_view text) {
+    const std::uint64_t before = size();
+    try {
+      write(text);
+    } catch (...) {
+      if (::ftruncate(descriptor_, static_cast<off_t>(before)) != 0) {
+      }  // nothing is left to try; the error that is under way tells more
+      throw;
+    }
+  }
+
+  /// Waits until all is on the disk.
+  void sync() {
+    if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != ENOTSUP) fail();  // a pipe has no disk
+  }
+
+  std::uint64_t size() const {
+    struct stat status {};
+    if (::fstat(descriptor_, &status) != 0) fail();
+    return static_cast<std::uint64_t>(status.st_size);
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+private:
+  [[noreturn]] void fail() const {
+    throw Error(fmt::format("the file {} must be writable, got \"{}\"; make room or name another file",
+                            path_.string(), std::strerror(errno)));
+  }
+
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+/// Makes the folder in which `path` lies, where it is not there. \throws Error
+inline void make_folder_of(const std::filesystem::path& path) {
+  if (!path.has_parent_path()) return;
+  std::error_code error;
+  std::filesystem::create_directories(path.parent_path(), error);
+  if (error) {
+    throw Error(fmt::format("the folder {} must be there or made, got \"{}\"; name another one",
+                            path.parent_path().string(), error.message()));
+  }
+}
+
+/// Writes a file so that whoever looks, also after a crash at any moment, finds the old one or the new one,
+/// whole: `write` is given a File under another name in the same folder, which is flushed to the disk and
+/// then takes the name. \throws Error; the old file is as it was then.
+template <class Write>
+void write_atomically(const std::filesystem::path& path, Write write) {
+  make_folder_of(path);
+  std::filesystem::path made = path;
+  made += fmt::format(".{}.tmp", ::getpid());
+  try {
+    File file(made, File::Open::create);
+    write(file);
+    file.sync();
+    if (::rename(made.c_str(), path.c_str()) != 0) {
+      throw Error(fmt::format("the file {} must be replaceable, got \"{}\"; name another file", path.string(),
+                              std::strerror(errno)));
+    }
+  } catch (...) {
+    ::unlink(made.c_str());
+    throw;
+  }
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  if (const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); descriptor >= 0) {
+    ::fsync(descriptor);  // the name is on the disk too
+    ::close(descriptor);
+  }
+}
+
+/// Keeps a file that is there already as NAME.bck, in place of an earlier one of that name. \throws Error
+inline void keep_as_backup(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return;
+  std::filesystem::path kept = path;
+  kept += ".bck";
+  std::filesystem::rename(path, kept, error);
+  if (error) {
+    throw Error(fmt::format("the file {} must be movable to {}, got \"{}\"; move it or name another file",
+                            path.string(), kept.string(), error.message()));
+  }
+}
+
+}  // namespace abyme

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <abyme/core/ground.hpp>
+#include <abyme/pass/model.hpp>
+#include <abyme/save/new_path.hpp>
+#include <abyme/save/safetensors.hpp>
+
+#include <torch/nn/module.h>
+#include <torch/serialize/output-archive.h>
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace abyme {
+
+/// The parameters and buffers of a model, under the names that PyTorch's `state_dict` gives them.
+inline std::vector<NamedTensor> named_tensors(const torch::nn::Module& model) {
+  std::vector<NamedTensor> all;
+  for (const auto& each : model.named_parameters()) all.push_back({each.key(), each.value()});
+  for (const auto& each : model.named_buffers()) all.push_back({each.key(), each.value()});
+  std::erase_if(all, [](const NamedTensor& each) { return !each.tensor.defined(); });
+  return all;
+}
+
+struct SaveModelOptions {
+  bool overwrite = false;          ///< one file, replaced at each dig, in place of a new one
+  bool date = true;                ///< the date and time in the name of a new file
+  bool archive = false;            ///< LibTorch's own archive, for `torch::load`, in place of safetensors
+  Input<std::string> prefix = "";  ///< put before the name; read at each dig
+};
+
+/// Saves the weights of a model: `ab::SaveModel(model, "models/net", {.prefix = epochs.get("counter")})`
+/// writes `models/3_2026-11-21_05-30-53_net.safetensors`, which Python's safetensors reads under the names of
+/// PyTorch's `state_dict`. A name that is taken gets a number behind it, `net-2`, so that nothing is lost;
+/// with `overwrite` there is one file, `models/3_net.safetensors`, without date. Written whole or not at all.
+/// Folders are made. The model is shared where it is a module holder or a `shared_ptr`, owned as an rvalue,
+/// borrowed as an lvalue.
+///
+/// Events, children see this node: `before_save`, `after_save`. Fields: `path` (of the file written last,
+/// nothing before the first), `name`, its options. \throws Error at a dig where it can't be written.
+class SaveModelNode : public Node {
+public:
+  using Options = SaveModelOptions;
+  static constexpr auto events = abyme::events("before_save", "after_save");
+
+  Input<std::string> file_name;
+  Options options;
+  std::optional<std::string> path;
+  static constexpr auto fields =
+      abyme::fields(state("path", &SaveModelNode::path), field("name", &SaveModelNode::file_name));
+
+  template <ModelLike Model>
+  explicit SaveModelNode(Model&& model, Input<std::string> name, Options options = {})
+      : file_name(std::move(name)),
+        options(std::move(options)),
+        model_(own_or_borrow_model(std::forward<Model>(model))) {}
+
+  Step next(Step finished) override {
+    if (finished == entry) return events["before_save"];
+    if (finished == events["after_save"]) return done;
+    const std::filesystem::path file = wanted_path();
+    write_atomically(file, [this](File& out) {
+      if (!options.archive) return write_safetensors(out, named_tensors(*model_));
+      torch::serialize::OutputArchive archive;
+      model_->save(archive);
+      archive.save_to([&out](const void* bytes, std::size_t count) {
+        out.write(bytes, count);
+        return count;
+      });
+    });
+    path = file.string();
+    return events["after_save"];
+  }
+
+  void check(Place& place) const override {
+    if (const auto constant = file_name.constant();
+        constant && std::filesystem::path(*constant).filename().empty())
+      place.fault(
+          fmt::format("name must be that of a file, got \"{}\"; pass one, as in \"models/net\"", *constant));
+  }
+
+private:
+  std::filesystem::path wanted_path() const {
+    const std::string extension = options.archive ? ".pt" : ".safetensors";
+    const std::filesystem::path wanted = read(file_name);
+    std::string name = read(options.prefix);
+    const auto add = [&name](const std::string& part) { name += (name.empty() ? "" : "_") + part; };
+    if (options.date && !options.overwrite) add(date_text());
+    add(wanted.filename().string());
+    if (!name.ends_with(extension)) name += extension;
+    const auto file = wanted.parent_path() / name;
+    return options.overwrite ? file : free_path(file);
+  }
+
+  std::shared_ptr<torch::nn::Module> model_;
+};
+using SaveModel = Handle<SaveModelNode>;
+
+}  // namespace abyme

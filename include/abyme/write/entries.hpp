@@ -1,0 +1,79 @@
+#pragma once
+
+#include <abyme/core/ground.hpp>
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace abyme {
+
+/// Named values in the order in which they came: `ab::Dict{{"seed", 1}, {"name", "first"}}`.
+class Dict {
+public:
+  using Entry = std::pair<std::string, Value>;
+
+  Dict() = default;
+  Dict(std::initializer_list<Entry> entries) {
+    for (const auto& [name, value] : entries) set(name, value);
+  }
+
+  /// A name that is there already keeps its place.
+  void set(std::string_view name, Value value) {
+    for (auto& [known, held] : entries_) {
+      if (known == name) {
+        held = std::move(value);
+        return;
+      }
+    }
+    entries_.emplace_back(name, std::move(value));
+  }
+  /// The value of that name, or null.
+  const Value* find(std::string_view name) const {
+    for (const auto& [known, held] : entries_) {
+      if (known == name) return &held;
+    }
+    return nullptr;
+  }
+  auto begin() const { return entries_.begin(); }
+  auto end() const { return entries_.end(); }
+  bool empty() const { return entries_.empty(); }
+
+private:
+  std::vector<Entry> entries_;
+};
+
+struct PrefixOptions {
+  Input<std::string> prefix = "";  ///< put before each name; read at each dig
+};
+
+/// Inputs for the fields of a caller, by their names.
+inline std::vector<Input<Value>> inputs_of(const std::vector<std::string>& names) {
+  std::vector<Input<Value>> inputs;
+  for (const std::string& name : names) inputs.emplace_back(caller(name));
+  return inputs;
+}
+
+/// Calls `take(name, value)` for fields of the reader's caller: the chosen ones in their order, or, where
+/// none is chosen, all that it shows but for objects. A dictionary gives its entries, named `field.key`.
+template <class Take>
+void each_entry(const Node& reader, const std::vector<Input<Value>>& chosen, std::string_view prefix,
+                Take take) {
+  const auto give = [&](std::string_view field, const Value& value, bool objects_too) {
+    const Opaque* object = std::get_if<Opaque>(&value);
+    if (object && object->address && *object->type == type_id<Dict>) {
+      for (const auto& [key, each] : *static_cast<const Dict*>(object->address))
+        take(fmt::format("{}{}.{}", prefix, field, key), each);
+    } else if (objects_too || !object) {
+      take(fmt::format("{}{}", prefix, field), value);
+    }
+  };
+  for (const Input<Value>& input : chosen)
+    give(std::get<CallerField>(input.source()).field, input.value(reader), true);
+  if (!chosen.empty()) return;
+  for (const Field& row : reader.caller()->shown()) give(row.name, row.read(*reader.caller()), false);
+}
+
+}  // namespace abyme

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <abyme/core/ground.hpp>
+#include <abyme/save/file.hpp>
+
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace abyme {
+
+/// A text file that nodes of one tree write together, line by line: `ab::TextFile log("run.log")`, then
+/// `ab::Print(log, "...")`. Copies are the same file.
+///
+/// Its path is read at the first write of a run; folders are made. A file that is there then, of an earlier
+/// run, is kept as NAME.bck; only `dig({.keep = true})` writes on behind it. Each line is handed to the
+/// system at once, so that a crash of the program loses none.
+class TextFile {
+public:
+  explicit TextFile(Input<std::string> path) : state_(std::make_shared<State>(State{std::move(path), {}})) {}
+
+  const Input<std::string>& path() const { return state_->path; }
+
+  /// \param reader a node that has `path` among its fields
+  void write(const Node& reader, const Input<std::string>& path, std::string_view text) const {
+    if (!state_->file) {
+      const std::string name = path.read(reader);
+      make_folder_of(name);
+      if (!std::exchange(state_->begun, true)) keep_as_backup(name);
+      state_->file.emplace(name, File::Open::append);
+    }
+    state_->file->write(text);
+  }
+  /// Ends what is written now.
+  void close() const { state_->file.reset(); }
+  /// The next write begins the file anew.
+  void restart() const {
+    close();
+    state_->begun = false;
+  }
+  const void* identity() const { return state_.get(); }
+
+private:
+  struct State {
+    Input<std::string> path;
+    std::optional<File> file;
+    bool begun = false;
+  };
+  std::shared_ptr<State> state_;
+};
+
+/// A leaf that prints text: to the standard output, to a stream, which it borrows, or to a text file. Fields,
+/// first in the table of a class derived from it: `file`, the path of the text file where there is one.
+class PrintingNode : public Node {
+public:
+  std::optional<Input<std::string>> file;
+  static constexpr auto fields = abyme::fields(field("file", &PrintingNode::file));
+
+  std::span<const Field> shown() const override { return type().fields.subspan(file ? 0 : 1); }
+
+  void restart() override {
+    Node::restart();
+    if (const TextFile* text = std::get_if<TextFile>(&to_)) text->restart();
+  }
+  void run_ended() override {
+    if (const TextFile* text = std::get_if<TextFile>(&to_)) text->close();
+  }
+  void check(Place& place) const override {
+    const TextFile* text = std::get_if<TextFile>(&to_);
+    if (const auto path = text ? file->constant() : std::nullopt) place.claim(*path, text->identity());
+  }
+
+protected:
+  PrintingNode() : to_(&std::cout) {}
+  explicit PrintingNode(std::ostream& out) : to_(&out) {}
+  explicit PrintingNode(TextFile text) : file(text.path()), to_(std::move(text)) {}
+
+  void print(std::string_view text) {
+    if (const TextFile* written = std::get_if<TextFile>(&to_)) written->write(*this, *file, text);
+    else *std::get<std::ostream*>(to_) << text << std::flush;
+  }
+
+private:
+  std::variant<std::ostream*, TextFile> to_;
+};
+
+}  // namespace abyme
