@@ -39,27 +39,23 @@ struct Example {
         folder(std::move(folder)) {}
 };
 
-// clang-format off: the trees are set by hand
+// The trees are set by hand, a level of the tree a level of indentation.
+// clang-format off
 
 // What is done at the end of a pass over the data: a function that returns a part of a tree.
 auto report(Example& example, const std::string& name, const ab::IterationLooper& epochs,
             const ab::DataLooper& data, const ab::Stats& stats, const ab::CSVWriter& csv, bool save_model) {
   return ab::children(
-      ab::NewLowTrigger("average").focus(stats)(
-          "dig",
-          ab::Print("==> new {} low, epoch {}, batch {}", name, epochs.get("counter"), data.get("counter")),
-          ab::If(save_model)("dig", ab::SaveModel(example.model, example.folder / name,
-                                                  {.date = false, .prefix = epochs.get("counter")})),
-          ab::PrettyPrintStore({"average", "std", "min", "max"}, {.prefix = name + ".new.low."}),
-          csv.add_caller_to_line({"average", "std", "min", "max"}, {.prefix = name + ".new.low."})),
-      ab::MovingStats("average", {.window = 4})
-          .focus(stats)(
-              "dig",
-              ab::PeriodicTrigger(4, {.wait_periods = 1})(
-                  "dig",
-                  ab::PrettyPrintStore({"average", "std", "min", "max"}, {.prefix = name + ".loss.moving."}),
-                  csv.add_caller_to_line({"average", "std", "min", "max"},
-                                         {.prefix = name + ".loss.moving."}))));
+    ab::NewLowTrigger("average").focus(stats)("dig",
+      ab::Print("==> new {} low, epoch {}, batch {}", name, epochs.get("counter"), data.get("counter")),
+      ab::If(save_model)("dig",
+        ab::SaveModel(example.model, example.folder / name, {.date = false, .prefix = epochs.get("counter")})),
+      ab::PrettyPrintStore({"average", "std", "min", "max"}, {.prefix = name + ".new.low."}),
+      csv.add_caller_to_line({"average", "std", "min", "max"}, {.prefix = name + ".new.low."})),
+    ab::MovingStats("average", {.window = 4}).focus(stats)("dig",
+      ab::PeriodicTrigger(4, {.wait_periods = 1})("dig",
+        ab::PrettyPrintStore({"average", "std", "min", "max"}, {.prefix = name + ".loss.moving."}),
+        csv.add_caller_to_line({"average", "std", "min", "max"}, {.prefix = name + ".loss.moving."}))));
 }
 
 // A line a looper.
@@ -72,13 +68,13 @@ void train_by_lines(Example& example, std::int64_t count) {
   ab::CSVWriter csv(example.folder / "results.csv");
 
   test_data("iteration_end", test_pass("end", test_stats))
-      .at("end", report(example, "test", epochs, test_data, test_stats, csv, true));
+    .at("end", report(example, "test", epochs, test_data, test_stats, csv, true));
   train_data("iteration_end", train_pass("end", train_stats))
-      .at("end", test_data, report(example, "train", epochs, train_data, train_stats, csv, false));
+    .at("end", test_data, report(example, "train", epochs, train_data, train_stats, csv, false));
   epochs("start", ab::Print("Training starts"))
-      .at("iteration_start", csv.open_line(), train_data)
-      .at("iteration_end", csv.commit_line(), csv.save(), ab::Reset(train_stats, test_stats))
-      .at("end", ab::Print("End of training"));
+    .at("iteration_start", csv.open_line(), train_data)
+    .at("iteration_end", csv.commit_line(), csv.save(), ab::Reset(train_stats, test_stats))
+    .at("end", ab::Print("End of training"));
 
   ab::Ground ground;
   ground("dig", epochs);
@@ -94,18 +90,33 @@ void train_nested(Example& example, std::int64_t count) {
   ab::Stats train_stats("loss"), test_stats("loss");
   ab::CSVWriter csv(example.folder / "results.csv");
 
-  ab::Ground()(
-      "dig",
-      epochs.setup(count)("start", ab::Print("Training starts"))
-          .at("iteration_start", csv.open_line(),
-              train_data("iteration_end", train_pass("end", train_stats))
-                  .at("end",
-                      test_data("iteration_end", test_pass("end", test_stats))
-                          .at("end", report(example, "test", epochs, test_data, test_stats, csv, true)),
-                      report(example, "train", epochs, train_data, train_stats, csv, false)))
-          .at("iteration_end", csv.commit_line(), csv.save(), ab::Reset(train_stats, test_stats))
-          .at("end", ab::Print("End of training")))
-      .dig();
+  ab::Ground()("dig",
+    epochs.setup(count)("start",
+      ab::Print("Training starts")
+    ).at("iteration_start",
+      csv.open_line(),
+      train_data("iteration_end",
+        train_pass("end",
+          train_stats
+        )
+      ).at("end",
+        test_data("iteration_end",
+          test_pass("end",
+            test_stats
+          )
+        ).at("end",
+          report(example, "test", epochs, test_data, test_stats, csv, true)
+        ),
+        report(example, "train", epochs, train_data, train_stats, csv, false)
+      )
+    ).at("iteration_end",
+      csv.commit_line(),
+      csv.save(),
+      ab::Reset(train_stats, test_stats)
+    ).at("end",
+      ab::Print("End of training")
+    )
+  ).dig();
 }
 
 // clang-format on
