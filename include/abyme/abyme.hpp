@@ -11,6 +11,8 @@
 #include <abyme/data/tensor_batches.hpp>
 #include <abyme/loop/data_looper.hpp>
 #include <abyme/loop/iteration_looper.hpp>
+#include <abyme/optim/adam.hpp>
+#include <abyme/optim/sgd.hpp>
 #include <abyme/pass/pass.hpp>
 #include <abyme/pass/supervised_pass.hpp>
 #include <abyme/save/make_folder.hpp>
