@@ -6,8 +6,10 @@
 #include <abyme/core/error.hpp>
 #include <abyme/core/ground.hpp>
 #include <abyme/data/batch.hpp>
+#include <abyme/data/combine.hpp>
 #include <abyme/data/idx.hpp>
 #include <abyme/data/normalize.hpp>
+#include <abyme/data/prefetch.hpp>
 #include <abyme/data/tensor_batches.hpp>
 #include <abyme/loop/data_looper.hpp>
 #include <abyme/loop/iteration_looper.hpp>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <abyme/core/flush_denormals.hpp>
 #include <abyme/core/run.hpp>
 
 #include <memory>
@@ -16,8 +17,11 @@ struct Outcome {
 };
 
 struct DigOptions {
-  bool keep =
-      false;  ///< leave the `state` fields as they are, in place of setting them to what they were at first
+  /// Leave the `state` fields as they are, in place of setting them to what they were at first.
+  bool keep = false;
+  /// Count denormal numbers as 0 while the tree runs, which makes a step of a small network a fifth faster;
+  /// see `FlushDenormals`.
+  bool flush_denormals = true;
 };
 
 /// The root of a tree; it may also hang inside another one.
@@ -64,6 +68,7 @@ using Ground = Handle<GroundNode>;
 
 inline Outcome dig_ground(const std::shared_ptr<GroundNode>& ground, DigOptions options) {
   Run run(ground);
+  const FlushDenormals flush(options.flush_denormals);
   if (!options.keep) run.restart();
   run.dig();
   return {ground->completed, ground->reason.value_or("")};

@@ -7,6 +7,7 @@
 
 #include <abyme/core/error.hpp>
 #include <abyme/data/batch.hpp>
+#include <abyme/data/row_buffers.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -29,8 +30,9 @@ struct TensorBatchesOptions {
 ///
 /// `inputs` [samples, ...] and `targets` [samples, ...] are of any dtype and shape behind the first
 /// dimension, on one device; the batches are on it too (move the data first: `images.to(device)`). The
-/// tensors are shared, not copied. A shuffled batch is one indexed read of each tensor; without shuffle it is
-/// a *view* of the data, so don't write into it.
+/// tensors are shared, not copied. A shuffled batch is one indexed read of each tensor, into a buffer that is
+/// used again once nobody holds a tensor of it any more: neither a graph, nor a field, nor the user. Without
+/// shuffle it is a *view* of the data, so don't write into it.
 ///
 /// `begin()` starts a new epoch, also in the middle of one. Epoch k has the k-th order that Python's
 /// `torch.randperm(samples, generator=torch.Generator().manual_seed(seed))` draws. A batch is valid until the
@@ -109,8 +111,9 @@ private:
     if (first_ >= end_) return;  // the last batch stays valid behind the end of the epoch
     const auto length = std::min(options_.batch_size, end_ - first_);
     if (options_.shuffle) {
-      const auto rows = order_.narrow(0, first_, length);
-      batch_ = {inputs_.index_select(0, rows), targets_.index_select(0, rows)};
+      batch_ = {};  // its buffers may be the ones that are free
+      batch_ = {inputs_buffers_.gather(inputs_, order_, first_, length),
+                targets_buffers_.gather(targets_, order_, first_, length)};
     } else {
       batch_ = {inputs_.narrow(0, first_, length), targets_.narrow(0, first_, length)};
     }
@@ -122,6 +125,7 @@ private:
   at::Tensor order_;        // of this epoch, [samples] int64 on the data's device
   std::int64_t first_ = 0;  // the place in the order where the current batch begins
   std::int64_t end_ = 0;    // the place where the epoch ends
+  RowBuffers inputs_buffers_, targets_buffers_;
   Batch batch_;
 };
 

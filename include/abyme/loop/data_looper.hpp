@@ -1,7 +1,7 @@
 #pragma once
 
 #include <abyme/core/ground.hpp>
-#include <abyme/loop/source.hpp>
+#include <abyme/data/source.hpp>
 
 #include <cstdint>
 #include <memory>

@@ -44,6 +44,8 @@ class RangeSource final : public Source {
   using Batch = std::remove_cvref_t<Reference>;
 
 public:
+  using BatchType = Batch;
+
   explicit RangeSource(std::shared_ptr<Range> range) : range_(std::move(range)) {}
 
   void restart() override {
@@ -52,7 +54,8 @@ public:
     started_ = false;
   }
 
-  const void* next() override {
+  const void* next() override { return draw(); }
+  const Batch* draw() {
     if (!started_) {
       started_ = true;
       at_.emplace(std::begin(*range_));
@@ -68,12 +71,13 @@ public:
       return std::addressof(**at_);
     } else {
       drawn_.emplace(**at_);
-      return &*drawn_;
+      return drawn_.operator->();
     }
   }
 
   std::optional<std::int64_t> total() const override {
-    if constexpr (requires { std::size(*range_); }) return static_cast<std::int64_t>(std::size(*range_));
+    if constexpr (requires { range_->total(); }) return range_->total();
+    else if constexpr (requires { std::size(*range_); }) return static_cast<std::int64_t>(std::size(*range_));
     else return std::nullopt;
   }
   const TypeId& batch_type() const override { return type_id<Batch>; }
