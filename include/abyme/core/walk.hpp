@@ -107,7 +107,8 @@ public:
   /// A fault where somebody else in the tree does.
   void claim(const std::string& file, const void* writer = nullptr) const {
     if (!writer) writer = &node();
-    const auto name = std::filesystem::path(file).lexically_normal().string();
+    if (file.empty()) return fault("a file needs a name, got \"\"; pass one");
+    const auto name = std::filesystem::absolute(file).lexically_normal().string();
     const auto [found, is_new] = walk_.claims_.try_emplace(name, Walk::Claim{writer, path()});
     if (!is_new && found->second.writer != writer) {
       fault(fmt::format("a file is written by one node, got \"{}\", which {} writes; give each its own", file,

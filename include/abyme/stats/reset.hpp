@@ -37,7 +37,8 @@ public:
 
   void check(Place& place) const override {
     for (const auto& look : nodes_) {
-      if (look.expired())
+      if (auto node = look.lock()) place.hold(std::move(node));
+      else
         place.fault(
             "a node to reset must be alive, but it is gone; keep a handle of it while the tree is used");
     }

@@ -68,17 +68,15 @@ public:
       names.emplace_back("id");
       cells.push_back(fmt::format("{}", rows));
     }
-    std::string text;
-    if (names_.empty()) {
-      names_ = names;
-      if (options.header) text = format.line(names_);
-    } else if (names != names_) {
+    const bool is_first = names_.empty();
+    if (!is_first && names != names_) {
       throw Error(
           fmt::format("the columns of a stream stay what they were in its first row, {}, got {}; take "
                       "a CSVWriter for columns that come late",
                       format.row(names_), format.row(names)));
     }
-    file_.write(*this, filename, text + format.line(cells));
+    file_.write(*this, filename, (is_first && options.header ? format.line(names) : "") + format.line(cells));
+    names_ = std::move(names);
     ++rows;
     return done;
   }

@@ -26,6 +26,7 @@ struct CSVFormat {
 
   /// Cells in a row, without the end of the line.
   std::string row(const std::vector<std::string>& cells) const {
+    if (cells.size() == 1 && cells[0].empty()) return "\"\"";  // readers skip lines that are empty
     std::string text;
     for (std::size_t i = 0; i < cells.size(); ++i) text.append(i ? separator : "").append(cell(cells[i]));
     return text;
@@ -52,9 +53,10 @@ struct CSVFormat {
                            "table",
                            name, *given);
     }
-    if (separator.find(line_separator) != separator.npos || line_separator.find(separator) == 0)
-      return fmt::format("separator and line_separator must differ, got {:?} and {:?}", separator,
-                         line_separator);
+    if (separator.find(line_separator) != separator.npos || line_separator.find(separator) != separator.npos)
+      return fmt::format("neither separator nor line_separator may hold the other, got {:?} and {:?}; pass "
+                         "\",\" and \"\\n\" for a common table",
+                         separator, line_separator);
     return {};
   }
 };

@@ -1,151 +1,15 @@
 #pragma once
 
-#include <abyme/save/file.hpp>
-#include <abyme/write/csv_text.hpp>
+#include <abyme/write/csv_table.hpp>
 #include <abyme/write/entries.hpp>
 
-#include <cstddef>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <memory>
-#include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace abyme {
-
-/// What the cells of a line hold that nobody fills: what they held in the line before, or `na`.
-enum class Unfilled : std::uint8_t { copy, na };
-
-struct CSVWriterOptions {
-  Unfilled unfilled = Unfilled::copy;
-  std::string na = "na";                 ///< the text of a cell without a value
-  bool add_id = true;                    ///< a first column `id`: the number of the line, from 0
-  std::vector<std::string> legend = {};  ///< columns that are there from the start, in this order
-  std::string separator = ",";
-  std::string line_separator = "\n";
-};
-
-/// The table that the nodes of a `CSVWriter` share.
-class CSVTable {
-public:
-  explicit CSVTable(CSVWriterOptions options)
-      : options_(std::move(options)), format_{options_.separator, options_.line_separator} {
-    restart();
-  }
-
-  void open_line() {
-    line_ = options_.unfilled == Unfilled::copy ? last_ : std::vector<std::string>{};
-    line_->resize(columns_.size(), options_.na);
-    if (options_.add_id) line_->front() = fmt::format("{}", committed_);
-  }
-  void set(const std::string& column, const Value& value) {
-    if (!line_) throw Error("a line must be open when it is filled, got none; hang csv.open_line() before");
-    const auto [found, is_new] = places_.try_emplace(column, columns_.size());
-    if (is_new) {
-      columns_.push_back(column);
-      line_->push_back(options_.na);
-    }
-    (*line_)[found->second] = csv_text(value, options_.na);
-  }
-  void commit_line() {
-    if (!line_)
-      throw Error("a line must be open when it is committed, got none; hang csv.open_line() before");
-    last_ = *line_;
-    waiting_.push_back(*std::move(line_));
-    line_.reset();
-    ++committed_;
-  }
-
-  /// Writes what was committed since the last time. A column that came since is added to the lines in the
-  /// file, which is replaced then in one step; \throws Error, the file has lost nothing and gained nothing.
-  void save(const std::string& path) {
-    if (written_columns_ == columns_.size() && waiting_.empty()) return;
-    std::string lines;
-    for (std::vector<std::string>& cells : waiting_) {
-      cells.resize(columns_.size(), options_.na);
-      lines += format_.line(cells);
-    }
-    if (!begun_) {
-      make_folder_of(path);
-      keep_as_backup(path);
-      begun_ = true;
-    }
-    if (written_columns_ == columns_.size()) {
-      File file(path, File::Open::append);
-      file.write_whole(lines);
-      file.sync();
-    } else {
-      write_atomically(path, [&](File& file) { rewrite(path, file, lines); });
-      written_columns_ = columns_.size();
-    }
-    written_ += static_cast<std::int64_t>(waiting_.size());
-    waiting_.clear();
-  }
-
-  /// Begins an empty table.
-  void restart() {
-    columns_.clear();
-    places_.clear();
-    const auto add = [this](const std::string& column) {
-      if (places_.try_emplace(column, columns_.size()).second) columns_.push_back(column);
-    };
-    if (options_.add_id) add("id");
-    for (const std::string& column : options_.legend) add(column);
-    line_.reset();
-    last_.clear();
-    waiting_.clear();
-    committed_ = 0;
-    written_ = 0;
-    written_columns_ = 0;
-    begun_ = false;
-  }
-
-  std::int64_t committed() const { return committed_; }
-  std::int64_t written() const { return written_; }
-  std::string fault() const { return format_.fault(); }
-
-private:
-  void rewrite(const std::string& path, File& file, const std::string& lines) {
-    file.write(format_.line(columns_));
-    if (written_columns_ > 0) {
-      std::ifstream in(path, std::ios::binary);
-      if (!in) {
-        throw Error(
-            fmt::format("the file {} must stay where it is while the run writes it, but it is gone", path));
-      }
-      const std::string old{std::istreambuf_iterator<char>(in), {}};
-      std::string empty_cells;
-      for (std::size_t i = written_columns_; i < columns_.size(); ++i)
-        empty_cells += format_.separator + format_.cell(options_.na);
-      std::string_view rest = old;
-      for (bool is_header = true; !rest.empty(); is_header = false) {
-        const std::size_t length = format_.line_length(rest);
-        std::string_view line = rest.substr(0, length);
-        rest.remove_prefix(length);
-        if (is_header) continue;
-        if (line.ends_with(format_.line_separator)) line.remove_suffix(format_.line_separator.size());
-        file.write(std::string(line) + empty_cells + format_.line_separator);
-      }
-    }
-    file.write(lines);
-  }
-
-  CSVWriterOptions options_;
-  CSVFormat format_;
-  std::vector<std::string> columns_;
-  std::unordered_map<std::string, std::size_t> places_;  // by column
-  std::optional<std::vector<std::string>> line_;         // open
-  std::vector<std::string> last_;                        // committed
-  std::vector<std::vector<std::string>> waiting_;        // committed, not written
-  std::int64_t committed_ = 0;
-  std::int64_t written_ = 0;         // lines in the file
-  std::size_t written_columns_ = 0;  // columns in the file; 0: nothing is written yet
-  bool begun_ = false;
-};
 
 /// What the nodes of a `CSVWriter` share.
 class CSVNode : public Node {
@@ -238,26 +102,27 @@ public:
 
   CSVSaveNode(std::shared_ptr<CSVTable> table, Input<std::string> filename)
       : CSVNode(std::move(table)), filename(std::move(filename)) {}
-  void restart() override {
-    CSVNode::restart();
-    path_.clear();
-  }
   Step next(Step) override {
-    if (path_.empty()) path_ = read(filename);
-    table().save(path_);
+    if (!table().has_path()) table().set_path(read(filename));
+    table().save();
     return done;
   }
   void run_ended() override {
-    if (committed() > written() && path_.empty()) path_ = filename.find(*this).value_or("");
-    if (!path_.empty()) table().save(path_);
+    if (!table().has_path() && committed() > 0) {
+      const auto path = convert<std::string>(filename.show(*this));  // this node may never have been dug
+      if (!path) {
+        throw Error(fmt::format("committed lines must have a file when the run ends, got none from {}; hang "
+                                "csv.save() where it is reached before",
+                                filename.text()));
+      }
+      table().set_path(*path);
+    }
+    if (table().has_path()) table().save();
   }
   void check(Place& place) const override {
     CSVNode::check(place);
     if (const auto path = filename.constant()) place.claim(*path, &table());
   }
-
-private:
-  std::string path_;  // read at the first dig of a run
 };
 
 inline void CSVNode::check(Place& place) const {

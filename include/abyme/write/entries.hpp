@@ -13,7 +13,15 @@ namespace abyme {
 /// Named values in the order in which they came: `ab::Dict{{"seed", 1}, {"name", "first"}}`.
 class Dict {
 public:
-  using Entry = std::pair<std::string, Value>;
+  struct Entry {
+    std::string name;
+    Value value;
+
+    Entry(std::string_view name, Value value) : name(name), value(std::move(value)) {}
+    template <class T>
+      requires(kind_of<T>() != Kind::object && kind_of<T>() != Kind::any)
+    Entry(std::string_view name, const T& value) : Entry(name, to_value(value)) {}
+  };
 
   Dict() = default;
   Dict(std::initializer_list<Entry> entries) {

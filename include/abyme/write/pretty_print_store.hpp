@@ -33,6 +33,10 @@ public:
   explicit PrettyPrintStoreNode(Options options = {}) : options(std::move(options)) {}
   explicit PrettyPrintStoreNode(const std::vector<std::string>& names, Options options = {})
       : chosen(inputs_of(names)), options(std::move(options)) {}
+  explicit PrettyPrintStoreNode(std::ostream& out, Options options = {})
+      : PrettyPrintStoreNode(out, {}, std::move(options)) {}
+  explicit PrettyPrintStoreNode(const TextFile& file, Options options = {})
+      : PrettyPrintStoreNode(file, {}, std::move(options)) {}
   PrettyPrintStoreNode(std::ostream& out, const std::vector<std::string>& names, Options options = {})
       : PrintingNode(out), chosen(inputs_of(names)), options(std::move(options)) {}
   PrettyPrintStoreNode(const TextFile& file, const std::vector<std::string>& names, Options options = {})

@@ -56,7 +56,8 @@ public:
   }
 
   void check(Place& place) const override {
-    if (into_.expired())
+    if (auto target = into_.lock()) place.hold(std::move(target));
+    else
       place.fault("the aggregator must be alive, but it is gone; keep a handle of it while the tree is used");
   }
 

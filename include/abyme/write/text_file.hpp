@@ -20,10 +20,10 @@ namespace abyme {
 ///
 /// Its path is read at the first write of a run; folders are made. A file that is there then, of an earlier
 /// run, is kept as NAME.bck; only `dig({.keep = true})` writes on behind it. Each line is handed to the
-/// system at once, so that a crash of the program loses none.
+/// system at once and whole, so that a crash of the program loses none and a full disk cuts none.
 class TextFile {
 public:
-  explicit TextFile(Input<std::string> path) : state_(std::make_shared<State>(State{std::move(path), {}})) {}
+  explicit TextFile(Input<std::string> path) : state_(std::make_shared<State>(State{std::move(path)})) {}
 
   const Input<std::string>& path() const { return state_->path; }
 
@@ -32,25 +32,25 @@ public:
     if (!state_->file) {
       const std::string name = path.read(reader);
       make_folder_of(name);
-      if (!std::exchange(state_->begun, true)) keep_as_backup(name);
+      if (std::exchange(state_->begun, name) != name) keep_as_backup(name);
       state_->file.emplace(name, File::Open::append);
     }
-    state_->file->write(text);
+    state_->file->write_whole(text);
   }
   /// Ends what is written now.
   void close() const { state_->file.reset(); }
   /// The next write begins the file anew.
   void restart() const {
     close();
-    state_->begun = false;
+    state_->begun.reset();
   }
   const void* identity() const { return state_.get(); }
 
 private:
   struct State {
     Input<std::string> path;
-    std::optional<File> file;
-    bool begun = false;
+    std::optional<File> file = {};
+    std::optional<std::string> begun = {};  // the file of this run
   };
   std::shared_ptr<State> state_;
 };
