@@ -107,6 +107,13 @@ inline void make_folder_of(const std::filesystem::path& path) {
 template <class Write>
 void write_atomically(const std::filesystem::path& path, Write write) {
   make_folder_of(path);
+  std::error_code none;
+  if (const auto there = std::filesystem::status(path, none);
+      std::filesystem::exists(there) && !std::filesystem::is_regular_file(there)) {
+    throw Error(fmt::format("what is replaced must be a plain file, got {}, which is a folder or a device; "
+                            "name another file",
+                            path.string()));
+  }
   std::filesystem::path made = path;
   made += fmt::format(".{}.tmp", ::getpid());
   try {

@@ -4,11 +4,14 @@
 #include <abyme/save/file.hpp>
 #include <abyme/save/new_path.hpp>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
+
+#include <sys/stat.h>
 
 namespace abyme {
 
@@ -35,12 +38,37 @@ public:
       : folder(std::move(name)), options(options) {}
 
   Step next(Step) override {
-    std::filesystem::path wanted = read(folder);
+    const std::string name = read(folder);
+    std::filesystem::path wanted = folder_path(name);
+    if (wanted.empty()) throw Error(rule(name));
     if (options.date) wanted += "_" + date_text();
-    wanted = free_path(wanted);
-    make_folder_of(wanted / "");
-    path = wanted.string();
+    make_folder_of(wanted);
+    std::filesystem::path made = wanted;
+    for (int number = 2; ::mkdir(made.c_str(), 0777) != 0; ++number) {  // never one that another program made
+      if (errno != EEXIST) {
+        throw Error(fmt::format("the folder {} must be makeable, got \"{}\"; name another one", made.string(),
+                                std::strerror(errno)));
+      }
+      made = fmt::format("{}-{}", wanted.string(), number);
+    }
+    path = made.string();
     return done;
+  }
+
+  void check(Place& place) const override {
+    if (const auto name = folder.constant(); name && folder_path(*name).empty()) place.fault(rule(*name));
+  }
+
+private:
+  // Without a slash at the end; empty where that names no folder that can be new.
+  static std::filesystem::path folder_path(const std::string& name) {
+    const auto plain = (std::filesystem::path(name) / "").lexically_normal().parent_path();
+    return plain.has_filename() && plain.filename() != "." && plain.filename() != ".."
+               ? plain
+               : std::filesystem::path();
+  }
+  static std::string rule(const std::string& name) {
+    return fmt::format("name must be that of a new folder, got \"{}\"; pass one, as in \"runs/mnist\"", name);
   }
 };
 using MakeFolder = Handle<MakeFolderNode>;

@@ -12,6 +12,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -59,11 +60,24 @@ inline std::string json_text(std::string_view text) {
 
 /// Writes tensors in the safetensors format (8 bytes with the length of the header in little endian, a JSON
 /// header, the bytes of the tensors one behind the other), which Python's package of that name reads. Tensors
-/// of any layout and on any device; each is written under its name, also where two share storage. \throws
+/// of any strides and on any device; each is written under its name, also where two share storage. \throws
 /// Error where a dtype is none of the format's, or the file can't be written.
 inline void write_safetensors(File& file, std::vector<NamedTensor> tensors,
                               const std::map<std::string, std::string>& metadata = {}) {
   static_assert(std::endian::native == std::endian::little, "the format stores little-endian numbers");
+  std::unordered_set<std::string_view> names;
+  for (const auto& [name, tensor] : tensors) {
+    if (!names.insert(name).second || name == "__metadata__")
+      throw Error(fmt::format("a tensor must have a name of its own, got \"{}\"{}; name it otherwise", name,
+                              name == "__metadata__" ? "" : " twice"));
+    const std::string_view dtype = tensor.defined() ? safetensors_dtype(tensor.scalar_type()) : "";
+    if (dtype.empty()) {
+      throw Error(
+          fmt::format("a tensor must have a dtype of the safetensors format, got {} in \"{}\"; convert "
+                      "it with .to(...)",
+                      tensor.defined() ? at::toString(tensor.scalar_type()) : "none", name));
+    }
+  }
   // As Python's package orders them: wide elements first, so that each stays aligned.
   std::sort(tensors.begin(), tensors.end(), [](const NamedTensor& a, const NamedTensor& b) {
     return std::pair(-std::int64_t(a.tensor.element_size()), std::string_view(a.name)) <
@@ -79,19 +93,12 @@ inline void write_safetensors(File& file, std::vector<NamedTensor> tensors,
   }
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
-    const std::string_view dtype = safetensors_dtype(tensor.scalar_type());
-    if (dtype.empty()) {
-      throw Error(
-          fmt::format("a tensor must have a dtype of the safetensors format, got {} in \"{}\"; convert "
-                      "it with .to(...)",
-                      at::toString(tensor.scalar_type()), name));
-    }
     std::string shape;
     for (const std::int64_t size : tensor.sizes())
       shape += fmt::format("{}{}", shape.empty() ? "" : ",", size);
     const std::uint64_t end = offset + static_cast<std::uint64_t>(tensor.numel()) * tensor.element_size();
     header += fmt::format(R"({}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}},)", json_text(name),
-                          dtype, shape, offset, end);
+                          safetensors_dtype(tensor.scalar_type()), shape, offset, end);
     offset = end;
   }
   if (header.back() == ',') header.pop_back();
@@ -101,7 +108,8 @@ inline void write_safetensors(File& file, std::vector<NamedTensor> tensors,
   file.write(&length, sizeof(length));
   file.write(header);
   for (const NamedTensor& each : tensors) {
-    const at::Tensor plain = each.tensor.detach().cpu().contiguous();  // one at a time
+    // One at a time. A conjugate or negative view has the bytes of what it looks at until it is resolved.
+    const at::Tensor plain = each.tensor.detach().resolve_conj().resolve_neg().cpu().contiguous();
     file.write(plain.const_data_ptr(), static_cast<std::size_t>(plain.nbytes()));
   }
 }

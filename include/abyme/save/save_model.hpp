@@ -63,7 +63,7 @@ public:
   Step next(Step finished) override {
     if (finished == entry) return events["before_save"];
     if (finished == events["after_save"]) return done;
-    const std::filesystem::path file = wanted_path();
+    const std::filesystem::path file = path_now();
     write_atomically(file, [this](File& out) {
       if (!options.archive) return write_safetensors(out, named_tensors(*model_));
       torch::serialize::OutputArchive archive;
@@ -78,23 +78,32 @@ public:
   }
 
   void check(Place& place) const override {
-    if (const auto constant = file_name.constant();
-        constant && std::filesystem::path(*constant).filename().empty())
-      place.fault(
-          fmt::format("name must be that of a file, got \"{}\"; pass one, as in \"models/net\"", *constant));
+    const auto name = file_name.constant();
+    if (name && !names_a_file(*name)) return place.fault(rule(*name));
+    if (const auto prefix = options.prefix.constant(); name && prefix && options.overwrite)
+      place.claim(wanted_path(*name, *prefix).string());
   }
 
 private:
-  std::filesystem::path wanted_path() const {
+  static bool names_a_file(const std::filesystem::path& name) {
+    return name.has_filename() && name.filename() != "." && name.filename() != "..";
+  }
+  static std::string rule(const std::string& name) {
+    return fmt::format("name must be that of a file, got \"{}\"; pass one, as in \"models/net\"", name);
+  }
+  std::filesystem::path wanted_path(const std::filesystem::path& wanted, std::string name) const {
     const std::string extension = options.archive ? ".pt" : ".safetensors";
-    const std::filesystem::path wanted = read(file_name);
-    std::string name = read(options.prefix);
     const auto add = [&name](const std::string& part) { name += (name.empty() ? "" : "_") + part; };
     if (options.date && !options.overwrite) add(date_text());
     add(wanted.filename().string());
     if (!name.ends_with(extension)) name += extension;
-    const auto file = wanted.parent_path() / name;
-    return options.overwrite ? file : free_path(file);
+    return wanted.parent_path() / name;
+  }
+  std::filesystem::path path_now() const {
+    const std::string name = read(file_name);
+    if (!names_a_file(name)) throw Error(rule(name));
+    const auto wanted = wanted_path(name, read(options.prefix));
+    return options.overwrite ? wanted : free_path(wanted);
   }
 
   std::shared_ptr<torch::nn::Module> model_;

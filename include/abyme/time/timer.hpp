@@ -12,9 +12,10 @@ namespace abyme {
 /// Times what hangs on it: `epochs("iteration_start", clock("dig", train_data))`.
 ///
 /// Event: `dig`. Transparent: children see its caller. Fields: `elapsed` (of the dig that runs, otherwise of
-/// the last one; nothing before the first), `total` (of all digs), both durations on a clock that nobody
-/// sets; `start`, `end` (of the last dig, in seconds since 1970, UTC; nothing before); `count` (digs). All
-/// but `elapsed` of a running dig are set back with the run. A dig that is broken off is timed too.
+/// the last one; nothing before the first), `last` (of the last whole one), `total` (of all whole ones),
+/// durations on a clock that nobody sets; `start`, `end` (of the last dig, in seconds since 1970, UTC;
+/// nothing before); `count` (digs). All but `elapsed` of a running dig are set back with the run. A dig that
+/// is broken off is timed too.
 class TimerNode : public Node {
 public:
   static constexpr auto events = abyme::events("dig");
