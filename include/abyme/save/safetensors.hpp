@@ -96,7 +96,7 @@ inline void write_safetensors(File& file, std::vector<NamedTensor> tensors,
     std::string shape;
     for (const std::int64_t size : tensor.sizes())
       shape += fmt::format("{}{}", shape.empty() ? "" : ",", size);
-    const std::uint64_t end = offset + static_cast<std::uint64_t>(tensor.numel()) * tensor.element_size();
+    const std::uint64_t end = offset + tensor.nbytes();
     header += fmt::format(R"({}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}},)", json_text(name),
                           safetensors_dtype(tensor.scalar_type()), shape, offset, end);
     offset = end;

@@ -9,6 +9,7 @@
 #include <torch/serialize/output-archive.h>
 
 #include <cstddef>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -68,10 +69,16 @@ public:
       if (!options.archive) return write_safetensors(out, named_tensors(*model_));
       torch::serialize::OutputArchive archive;
       model_->save(archive);
-      archive.save_to([&out](const void* bytes, std::size_t count) {
-        out.write(bytes, count);
+      std::exception_ptr failed;  // told at the end: where its writer throws, LibTorch ends the program
+      archive.save_to([&](const void* bytes, std::size_t count) {
+        try {
+          if (!failed) out.write(bytes, count);
+        } catch (...) {
+          failed = std::current_exception();
+        }
         return count;
       });
+      if (failed) std::rethrow_exception(failed);
     });
     path = file.string();
     return events["after_save"];
