@@ -66,7 +66,7 @@ TEST_CASE("a tree as text: names, types, options, inputs, focus; a node in two p
       iteration_start
         train_data: DataLooper
           iteration_end
-            Stats(value = caller.loss, weight = none)
+            Stats(value = caller.loss, weight = none, sample = false)
             Call
             PeriodicTrigger(period = 100, wait_periods = 1) focus epochs
               dig
@@ -136,7 +136,7 @@ TEST_CASE("a tree in the DOT language") {
   n3 -> n4 [label="iteration_end[0]"];
   n3 -> n5 [label="iteration_end[1]"];
   n3 -> n6 [label="iteration_end[2]"];
-  n4 [label="Stats(value = caller.loss, weight = none)"];
+  n4 [label="Stats(value = caller.loss, weight = none, sample = false)"];
   n5 [label="Call"];
   n6 [label="PeriodicTrigger(period = 100, wait_periods = 1) focus epochs"];
   n6 -> n7 [label="dig[0]"];
@@ -160,7 +160,7 @@ TEST_CASE("a tree as JSON: a flat list; options with their types, inputs by thei
     "options": {"period": 100, "wait_periods": 1}, "events": {"dig": [7]}
   })"));
   CHECK(json["nodes"][4]["options"] ==
-        nlohmann::json::parse(R"({"value": "caller.loss", "weight": "none"})"));
+        nlohmann::json::parse(R"({"value": "caller.loss", "weight": "none", "sample": false})"));
 
   ab::Ground ground;
   ground("dig", Plain());
@@ -181,4 +181,28 @@ TEST_CASE("a chain of 100,000 nodes is described as JSON") {
   }
   ab::Ground ground;
   CHECK(ab::describe_json(ground("dig", top))["nodes"].size() == 100'001);
+}
+
+// ---- one handle ----
+
+TEST_CASE("a handle prints as its node, with options, inputs, focus and events") {
+  const auto text = [](const auto& handle) {
+    std::ostringstream out;
+    out << handle;
+    CHECK(fmt::format("{}", handle) == out.str());
+    return out.str();
+  };
+  ab::IterationLooper epochs(10);
+  CHECK(text(epochs) == "IterationLooper(count = 10) [start, iteration_start, iteration_end, end]");
+  CHECK(text(ab::IterationLooper().named("later")) ==
+        "later: IterationLooper(count = none) [start, iteration_start, iteration_end, end]");
+  CHECK(text(ab::Stats("loss").named("train_loss").focus(epochs.named("epochs"))) ==
+        "train_loss: Stats(value = caller.loss, weight = none, sample = false) focus epochs [dig]");
+  CHECK(text(ab::Ground()) == "Ground [dig, final]");
+  CHECK(text(ab::Call([] {})) == "Call []");
+  CHECK(text(ab::Print("{}", epochs.get("counter"))) ==
+        "Print(format = \"{}\", arguments = [epochs.counter]) []");
+  CHECK(text(ab::Break(ab::Ground())) == "Break(target = \"Ground\", reason = \"broken off\") []");
+  CHECK(fmt::format("{:>22}|{:<22}|", ab::Ground(), ab::Ground()) ==
+        "   Ground [dig, final]|Ground [dig, final]   |");
 }

@@ -180,6 +180,44 @@ TEST_CASE("constructors take what the node's take, and options by name") {
   STATIC_REQUIRE_FALSE(std::is_default_constructible_v<Two>);
 }
 
+TEST_CASE("a list of names in braces is a list of names, whatever stands before and behind it") {
+  using Names = std::vector<std::string>;
+  struct NamesOptions {
+    std::string prefix = "none";
+    std::string other = "none";
+  };
+  struct NamesNode : ab::Node {
+    using Options = NamesOptions;
+    Options options;
+    std::string first;
+    Names names;
+    NamesNode() = default;
+    explicit NamesNode(Options options) : options(std::move(options)) {}
+    explicit NamesNode(Names names, Options options = {})
+        : options(std::move(options)), names(std::move(names)) {}
+    NamesNode(std::string first, Names names, Options options = {})
+        : options(std::move(options)), first(std::move(first)), names(std::move(names)) {}
+    ab::Step next(ab::Step) override { return ab::done; }
+  };
+  using Listing = ab::Handle<NamesNode>;
+  // One and two texts might be options, or the beginning and the end of one text.
+  CHECK(Listing({"a"})->names == Names{"a"});
+  CHECK(Listing({"a", "b"})->names == Names{"a", "b"});
+  CHECK(Listing({"a", "b", "c"})->names == Names{"a", "b", "c"});
+  CHECK(Listing({"a", "b"}, {.prefix = "p"})->names == Names{"a", "b"});
+  CHECK(Listing({"a", "b"}, {.prefix = "p"})->options.prefix == "p");
+  CHECK(Listing("first", {"a", "b"})->names == Names{"a", "b"});
+  CHECK(Listing("first", {"a"})->first == "first");
+  CHECK(Listing("first", {"a"}, {.other = "o"})->options.other == "o");
+  CHECK(Listing("first", {"a"}, {.other = "o"})->names == Names{"a"});
+  const Names list{"x", "y"};
+  CHECK(Listing(list)->names == list);
+  CHECK(Listing("first", list, {.prefix = "p"})->names == list);
+  CHECK(Listing({.prefix = "p"})->options.prefix == "p");
+  CHECK(Listing({.prefix = "p"})->names.empty());
+  CHECK(Listing()->names.empty());
+}
+
 TEST_CASE("a node is named by its type or by its user") {
   ab::IterationLooper loop(1);
   CHECK(loop->name() == "IterationLooper");

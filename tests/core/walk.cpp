@@ -264,3 +264,71 @@ TEST_CASE("a tree whose nodes are in a run that is not over has faults") {
   first.dig();
   CHECK(all_faults(second).empty());
 }
+
+TEST_CASE("a check sees the whole tree, also what hangs behind it") {
+  struct LooksNode : ab::Node {
+    std::vector<std::string>* seen;
+    explicit LooksNode(std::vector<std::string>* seen) : seen(seen) {}
+    ab::Step next(ab::Step) override { return ab::done; }
+    void check(ab::Place& place) const override {
+      std::string names;
+      for (const ab::Node* node : place.nodes()) names += std::string(node->name()) + " ";
+      seen->push_back(place.path() + ": " + names);
+    }
+  };
+  std::vector<std::string> seen;
+  ab::Handle<LooksNode> looks(&seen);
+  ab::IterationLooper first(1), second(1);
+  ab::Ground ground;
+  ground("dig", first.named("first")("end", looks.named("looks")),
+         second.named("second")("end", looks, [] {}));
+  CHECK(ab::faults(ground).empty());
+  CHECK(seen == std::vector<std::string>{"first/end[0]/looks: Ground first looks second Call ",
+                                         "second/end[0]/looks: Ground first looks second Call "});
+}
+
+TEST_CASE("a place tells what it is below, on its own path and through triggers") {
+  ab::IterationLooper above(1), beside(1);
+  ab::If trigger(true);
+  struct BelowNode : ab::Node {
+    std::vector<const ab::Node*> asked;
+    std::vector<bool>* told;
+    BelowNode(std::vector<const ab::Node*> asked, std::vector<bool>* told)
+        : asked(std::move(asked)), told(told) {}
+    ab::Step next(ab::Step) override { return ab::done; }
+    void check(ab::Place& place) const override {
+      for (const ab::Node* node : asked) told->push_back(place.below(*node));
+      told->push_back(place.below(*this));
+    }
+  };
+  ab::Ground ground;
+  std::vector<bool> told;
+  const ab::Handle<BelowNode> below(std::vector<const ab::Node*>{&*ground, &*above, &*trigger, &*beside},
+                                    &told);
+  ground("dig", above("end", trigger("dig", below)), beside("end", [] {}));
+  CHECK(ab::faults(ground).empty());
+  CHECK(told == std::vector<bool>{true, true, true, false, false});
+}
+
+TEST_CASE("a file is claimed under all its names, by one writer that several nodes may share") {
+  struct SharesNode : ab::Node {
+    std::string file;
+    const void* writer;
+    SharesNode(std::string file, const void* writer) : file(std::move(file)), writer(writer) {}
+    ab::Step next(ab::Step) override { return ab::done; }
+    void check(ab::Place& place) const override { place.claim(file, writer); }
+  };
+  using Shares = ab::Handle<SharesNode>;
+  const int one = 1, two = 2;
+  ab::Ground ground;
+  ground("dig", Shares("a.csv", &one), Shares("./a.csv", &one), Shares("x/../a.csv", &one), Writes("b.csv"));
+  CHECK(ab::faults(ground).empty());
+  ground("dig", Shares(std::filesystem::absolute("a.csv").string(), &two), Shares("b.csv", &one),
+         Writes("x/a.csv"), Writes(""));
+  const auto faults = ab::faults(ground);
+  REQUIRE(faults.size() == 3);
+  CHECK(faults[0].path == "dig[4]/Shares");
+  CHECK_THAT(faults[0].message, Catch::Contains("which dig[0]/Shares writes; give each its own"));
+  CHECK_THAT(faults[1].message, Catch::Contains("\"b.csv\", which dig[3]/Writes writes"));
+  CHECK(faults[2].message == "a file needs a name, got \"\"; pass one");
+}

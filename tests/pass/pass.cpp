@@ -299,7 +299,7 @@ TEST_CASE("mistakes with a pass are told", "[pass]") {
     CHECK(message(tree(batches, 1, pass)) ==
           "the tree has 1 fault\n  "
           "IterationLooper/iteration_end[0]/DataLooper/iteration_end[0]/Pass/end[0]/Stats: value must be a "
-          "field of Pass, got \"accuracy\"; it shows loss, batch_size, data");
+          "field of Pass, got \"accuracy\"; it shows loss, batch_size, model, optimizer, data");
   }
   SECTION("no data looper above") {
     CHECK(message(ab::Ground()("dig", ab::Pass(net, [&](const ab::Batch& batch) { return batch.inputs; }))) ==
@@ -357,4 +357,20 @@ TEST_CASE("models and optimizers: holders and shared_ptr are shared, rvalues own
     CHECK(borrowed.weight.item<float>() != 1);
     CHECK(borrowed.weight.equal(shared->weight));
   }
+}
+
+TEST_CASE("a pass shows its model and its optimizer", "[pass]") {
+  Net net;
+  auto sgd = momentum(net);
+  const auto step = [&](const ab::Batch& batch) { return net->forward(batch.inputs).mean(); };
+  const ab::Pass trains(net, sgd, step), evaluates(net, step);
+  const auto model = trains.get("model").as<ab::Opaque>();
+  CHECK(model.address == net.get());
+  CHECK(*model.type == ab::type_id<torch::nn::Module>);
+  const auto optimizer = trains.get("optimizer").as<ab::Opaque>();
+  CHECK(optimizer.address == &sgd);
+  CHECK(*optimizer.type == ab::type_id<torch::optim::Optimizer>);
+  CHECK(evaluates.get("model").as<ab::Opaque>().address == net.get());
+  CHECK(std::get<ab::Opaque>(evaluates.get("optimizer")()).address == nullptr);
+  CHECK_THROWS_AS(evaluates.get("optimizer").as<ab::Opaque>(), ab::Error);
 }

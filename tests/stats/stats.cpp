@@ -75,6 +75,29 @@ TEST_CASE("weighted, a short batch counts for less") {
   CHECK(*stats->max() == 7);
 }
 
+TEST_CASE(
+    "the deviation of a sample is that of Python's statistics.stdev, and nothing before the second value") {
+  const auto deviations = [](bool weighted) {
+    ab::DataLooper data(five);
+    std::vector<double> seen;
+    const auto value = [](ab::DataLooper::Node& node) { return node.batch<Item>().value; };
+    const auto weight = [](ab::DataLooper::Node& node) { return node.batch<Item>().weight; };
+    ab::Stats stats =
+        weighted ? ab::Stats(value, {.weight = weight, .sample = true}) : ab::Stats(value, {.sample = true});
+    stats("dig", [&](ab::Stats::Node& node) { seen.push_back(node.std().value_or(-1)); });
+    ab::Ground()("dig", data("iteration_end", stats)).dig();
+    return seen;
+  };
+  const auto plain = deviations(false);
+  CHECK(plain[0] == -1);
+  CHECK(plain[1] == Approx(2.4748737341529163).epsilon(1e-15));
+  CHECK(plain[2] == Approx(2.565800719723442).epsilon(1e-15));
+  CHECK(plain[3] == Approx(2.2624079170948224).epsilon(1e-15));
+  CHECK(plain[4] == Approx(3.177558024647229).epsilon(1e-15));
+  // A weight of 64 is a value that came 64 times.
+  CHECK(deviations(true)[4] == Approx(2.0614012224698035).epsilon(1e-14));
+}
+
 TEST_CASE("before the first value there is nothing; after one value its deviation is 0") {
   const ab::Stats stats("loss");
   std::string text;
