@@ -114,6 +114,21 @@ TEST_CASE("an atomic write that fails leaves the old file, and none that was beg
   CHECK(folder.files() == Files{"a"});
 }
 
+TEST_CASE("told to keep what is there, an atomic write takes no name that somebody has, or takes meanwhile",
+          "[save]") {
+  const Folder folder;
+  const auto write = [](ab::File& file) { file.write("new"); };
+  CHECK(ab::write_atomically(folder / "a", write, ab::Existing::keep));
+  CHECK(content(folder / "a") == "new");
+  tests::put(folder / "b", "old");
+  CHECK_FALSE(ab::write_atomically(folder / "b", write, ab::Existing::keep));
+  CHECK_FALSE(ab::write_atomically(
+      folder / "c", [&](ab::File&) { tests::put(folder / "c", "somebody else's"); }, ab::Existing::keep));
+  CHECK(content(folder / "b") == "old");
+  CHECK(content(folder / "c") == "somebody else's");
+  CHECK(folder.files() == Files{"a", "b", "c"});
+}
+
 TEST_CASE("only a file is replaced: no folder, no device", "[save]") {
   const Folder folder;
   std::filesystem::create_directories(folder / "a/b");

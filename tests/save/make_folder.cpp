@@ -127,4 +127,6 @@ TEST_CASE("dates in names sort by age; a name that is taken gets a number before
   CHECK(ab::free_path(folder / "a.b.txt") == folder / "a.b-4.txt");
   tests::put(folder / "a", "");
   CHECK(ab::free_path(folder / "a") == folder / "a-2");
+  std::filesystem::create_symlink("nowhere", folder / "a-2");
+  CHECK(ab::free_path(folder / "a") == folder / "a-3");
 }

@@ -144,6 +144,20 @@ TEST_CASE("nothing is overwritten, also within a second, whoever took the name",
                                   "net.safetensors"});
     CHECK(content(folder / "net-2.safetensors") == "somebody else's");
   }
+  SECTION("while it is written") {
+    struct Slow : torch::nn::Module {  // another program takes the first name while this one writes
+      std::string taken;
+      explicit Slow(std::string taken) : taken(std::move(taken)) {}
+      void save(torch::serialize::OutputArchive& archive) const override {
+        if (!std::filesystem::exists(taken)) tests::put(taken, "somebody else's");
+        torch::nn::Module::save(archive);
+      }
+    };
+    ground_over(ab::SaveModel(Slow(folder / "net.pt"), folder / "net", {.date = false, .archive = true}))
+        .dig();
+    CHECK(content(folder / "net.pt") == "somebody else's");
+    CHECK(folder.files() == Files{"net-2.pt", "net.pt"});
+  }
   SECTION("with a date") {
     ground_over(ab::SaveModel(model, folder / "net"), 20).dig();
     CHECK(folder.files().size() == 20);

@@ -101,11 +101,14 @@ inline void make_folder_of(const std::filesystem::path& path) {
   }
 }
 
+enum class Existing : std::uint8_t { replace, keep };
+
 /// Writes a file so that whoever looks, also after a crash at any moment, finds the old one or the new one,
 /// whole: `write` is given a File under another name in the same folder, which is flushed to the disk and
 /// then takes the name. \throws Error; the old file is as it was then.
+/// \returns false where a file is there, also one that came meanwhile, and `existing` says to keep it.
 template <class Write>
-void write_atomically(const std::filesystem::path& path, Write write) {
+bool write_atomically(const std::filesystem::path& path, Write write, Existing existing = Existing::replace) {
   make_folder_of(path);
   std::error_code none;
   if (const auto there = std::filesystem::status(path, none);
@@ -120,7 +123,12 @@ void write_atomically(const std::filesystem::path& path, Write write) {
     File file(made, File::Open::create);
     write(file);
     file.sync();
-    if (::rename(made.c_str(), path.c_str()) != 0) {
+    // A link takes no name that somebody has, a rename does; a file system may have no links.
+    const bool linked = existing == Existing::keep && ::link(made.c_str(), path.c_str()) == 0;
+    const bool is_taken = existing == Existing::keep && !linked && errno == EEXIST;
+    if (linked || is_taken) ::unlink(made.c_str());
+    if (is_taken) return false;
+    if (!linked && ::rename(made.c_str(), path.c_str()) != 0) {
       throw Error(fmt::format("the file {} must be replaceable, got \"{}\"; name another file", path.string(),
                               std::strerror(errno)));
     }
@@ -133,6 +141,7 @@ void write_atomically(const std::filesystem::path& path, Write write) {
     ::fsync(descriptor);  // the name is on the disk too
     ::close(descriptor);
   }
+  return true;
 }
 
 /// Keeps a file that is there already as NAME.bck, in place of an earlier one of that name. \throws Error

@@ -17,11 +17,10 @@ inline std::string date_text(std::time_t time = std::time(nullptr)) {
 }
 
 /// `folder/name.ext`, or, where that is taken, the first free one of `folder/name-2.ext`,
-/// `folder/name-3.ext`,
-/// ...
+/// `folder/name-3.ext`, ... A link to nowhere takes a name too.
 inline std::filesystem::path free_path(const std::filesystem::path& wanted) {
   std::filesystem::path free = wanted;
-  for (int number = 2; std::filesystem::exists(free); ++number) {
+  for (int number = 2; std::filesystem::exists(std::filesystem::symlink_status(free)); ++number) {
     free = wanted;
     free.replace_filename(
         fmt::format("{}-{}{}", wanted.stem().string(), number, wanted.extension().string()));

@@ -64,8 +64,7 @@ public:
   Step next(Step finished) override {
     if (finished == entry) return events["before_save"];
     if (finished == events["after_save"]) return done;
-    const std::filesystem::path file = path_now();
-    write_atomically(file, [this](File& out) {
+    const auto write = [this](File& out) {
       if (!options.archive) return write_safetensors(out, named_tensors(*model_));
       torch::serialize::OutputArchive archive;
       model_->save(archive);
@@ -79,7 +78,12 @@ public:
         return count;
       });
       if (failed) std::rethrow_exception(failed);
-    });
+    };
+    const auto wanted = wanted_now();
+    auto file = wanted;
+    do {
+      if (!options.overwrite) file = free_path(wanted);
+    } while (!write_atomically(file, write, options.overwrite ? Existing::replace : Existing::keep));
     path = file.string();
     return events["after_save"];
   }
@@ -106,11 +110,10 @@ private:
     if (!name.ends_with(extension)) name += extension;
     return wanted.parent_path() / name;
   }
-  std::filesystem::path path_now() const {
+  std::filesystem::path wanted_now() const {
     const std::string name = read(file_name);
     if (!names_a_file(name)) throw Error(rule(name));
-    const auto wanted = wanted_path(name, read(options.prefix));
-    return options.overwrite ? wanted : free_path(wanted);
+    return wanted_path(name, read(options.prefix));
   }
 
   std::shared_ptr<torch::nn::Module> model_;
