@@ -121,9 +121,9 @@ for name, node in handles:
         check_node(name, node)
         check_fields(name, node)
 
-# What a class that is no node hands out: `Handle<XNode> name(...)`.
+# What a class that is no node hands out: `template <class Piece = XNode>`, `Handle<Piece> name(...)`.
 for name, (_, body) in classes.items():
-    handed_out = re.findall(r"^  Handle<(\w+)> (\w+)\(", body, re.M)
+    handed_out = re.findall(r"^  template <class Piece = (\w+)>\n  Handle<Piece> (\w+)\(", body, re.M)
     if not handed_out:
         continue
     check(name in sections, f"{name}: a section `### {name}` is missing")

@@ -17,7 +17,8 @@ namespace abyme {
 
 namespace reflect {
 
-/// `train_data: DataLooper(batches = 125) focus stats`: a node on one line, with its options and inputs.
+/// `moving: MovingStats(value = caller.loss, window = 100) focus stats`: a node on one line, with its options
+/// and inputs.
 inline std::string describe_node(const Node& node) {
   std::string text =
       node.is_named() ? fmt::format("{}: {}", node.name(), node.type().name) : std::string(node.name());

@@ -13,24 +13,21 @@
 
 namespace abyme {
 
-/// As long as one lives, denormal numbers (floats closer to 0 than 1.2e-38) count as 0, on its thread and on
-/// the threads that LibTorch computes with; afterwards as before. Denormals cost a processor a hundred times
-/// as much, and come up by themselves: the moments of an optimizer decay into them where a neuron is dead.
-/// XLA and TensorFlow never compute with them either. On processors other than x86-64 and ARM64 it does
-/// nothing.
-class FlushDenormals {
+/// See `FlushDenormals`. A template, so that a file that digs nothing does not compile it.
+template <class Tensor>
+class FlushDenormalsOf {
 public:
-  explicit FlushDenormals(bool active = true) : active_(active) {
+  explicit FlushDenormalsOf(bool active = true) : active_(active) {
     if (active_) everywhere(&enter);
   }
-  ~FlushDenormals() {
+  ~FlushDenormalsOf() {
     if (active_) everywhere(&leave);
   }
   /// Whether one lives for this thread.
   static bool is_on() { return holders > 0; }
 
-  FlushDenormals(const FlushDenormals&) = delete;
-  FlushDenormals& operator=(const FlushDenormals&) = delete;
+  FlushDenormalsOf(const FlushDenormalsOf&) = delete;
+  FlushDenormalsOf& operator=(const FlushDenormalsOf&) = delete;
 
 private:
 #if defined(__SSE2__)
@@ -70,12 +67,22 @@ private:
   // LibTorch shares out an iteration among its threads, a part each; ours is as long as these are many. Its
   // own at::parallel_for does that only in files compiled for OpenMP.
   static void everywhere(void (*act)()) {
-    at::Tensor parts = at::detail::empty_cpu({at::get_num_threads()}, at::kByte);
+    Tensor parts = at::detail::empty_cpu({at::get_num_threads()}, at::kByte);
     auto iterator = at::TensorIterator::borrowing_nullary_op(parts);
     iterator.for_each([act](char**, const std::int64_t*, std::int64_t) { act(); }, /*grain_size=*/1);
   }
 
   bool active_;
+};
+
+/// As long as one lives, denormal numbers (floats closer to 0 than 1.2e-38) count as 0, on its thread and on
+/// the threads that LibTorch computes with; afterwards as before. Denormals cost a processor a hundred times
+/// as much, and come up by themselves: the moments of an optimizer decay into them where a neuron is dead.
+/// XLA and TensorFlow never compute with them either. On processors other than x86-64 and ARM64 it does
+/// nothing.
+class FlushDenormals : public FlushDenormalsOf<at::Tensor> {
+public:
+  using FlushDenormalsOf::FlushDenormalsOf;
 };
 
 }  // namespace abyme

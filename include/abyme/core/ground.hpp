@@ -66,7 +66,8 @@ public:
 /// threw.
 using Ground = Handle<GroundNode>;
 
-inline Outcome dig_ground(const std::shared_ptr<GroundNode>& ground, DigOptions options) {
+template <class Options>  // see FlushDenormals
+Outcome dig_ground(const std::shared_ptr<GroundNode>& ground, Options options) {
   Run run(ground);
   const FlushDenormals flush(options.flush_denormals);
   if (!options.keep) run.restart();

@@ -20,7 +20,8 @@ public:
     at::Tensor& buffer = free_buffer(data, count);
     if (data.is_cpu() && data.is_contiguous()) {
       // Without ATen, whose narrow and index_select allocate a tensor and an iterator a batch.
-      const auto row = static_cast<std::size_t>(data.numel() / data.size(0)) * data.element_size();
+      const auto row = static_cast<std::size_t>(data.numel() / data.size(0)) *
+                       static_cast<std::size_t>(data.element_size());
       const auto* from = static_cast<const char*>(data.const_data_ptr());
       auto* to = static_cast<char*>(buffer.mutable_data_ptr());
       const std::int64_t* rows = order.const_data_ptr<std::int64_t>() + first;

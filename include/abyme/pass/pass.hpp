@@ -29,12 +29,11 @@ namespace abyme {
 /// the `data` of the caller, a `DataLooper`; the walk compares its type. Models and optimizers: a module
 /// holder or `shared_ptr` is shared, an rvalue owned, an lvalue borrowed, so that it must outlive the tree.
 ///
-/// Events, children see the pass: `start` (gradients are none, nothing is
-/// computed, what the step before showed is gone), `forward` (the step
-/// function has run), `loss`, with an optimizer also `backward` (gradients are there) and `step` (parameters
-/// are updated), `end`. Fields: `loss` (a tensor, on the model's device, without graph from `backward` on),
-/// `batch_size` (samples in the batch, nothing where its type does not tell), `model`, `optimizer`, `data`,
-/// and what the step function shows.
+/// Events, children see the pass: `start` (gradients are none, nothing is computed, what the step before
+/// showed is gone), `forward` (the step function has run), `loss`, with an optimizer also `backward`
+/// (gradients are there) and `step` (parameters are updated), `end`. Fields: `loss` (a tensor, on the model's
+/// device, without graph from `backward` on), `batch_size` (samples in the batch, nothing where its type does
+/// not tell), `model`, `optimizer`, `data`, and what the step function shows.
 ///
 /// A training pass sets gradients to none, computes with gradients on and the model in training mode; an
 /// evaluating one computes with gradients off, in evaluation mode, and touches no gradient. Of these
@@ -99,9 +98,17 @@ public:
   }
 
   std::span<const Field> shown() const override {
-    if (fields_.empty()) {  // what the step function shows goes before a field of the same name
+    if (fields_.empty()) {  // what the step function shows takes the place of a field of the same name
       fields_.assign(result_fields_.begin(), result_fields_.end());
-      fields_.insert(fields_.end(), type().fields.begin(), type().fields.end());
+      const auto is_shown = [this](const Field& row) {
+        for (const Field& result : result_fields_) {
+          if (result.name == row.name) return true;
+        }
+        return false;
+      };
+      for (const Field& row : type().fields) {
+        if (!is_shown(row)) fields_.push_back(row);
+      }
     }
     return fields_;
   }

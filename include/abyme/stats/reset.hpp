@@ -10,8 +10,9 @@
 namespace abyme {
 
 /// Sets the state fields of other nodes to what they were at construction: statistics before a new epoch,
-/// counters of triggers. `ab::Reset(train_stats, test_stats)`. It looks at these nodes and does not own them.
-/// No events. Fields: `targets`, their names.
+/// counters of triggers. `ab::Reset(train_stats, test_stats)`. Of a looper that runs only the counters start
+/// anew, and an `IterationLooper` ends; what a writer has written stays. It looks at these nodes and does not
+/// own them. No events. Fields: `targets`, their names.
 class ResetNode : public Node {
 public:
   std::string target_names() const {

@@ -8,7 +8,7 @@
 
 namespace abyme {
 
-struct NewLowTriggerOptions {
+struct NewBestTriggerOptions {
   Input<double> min_delta =
       0;  ///< by how much more than this a value must beat the best one; read at each dig
 };
@@ -16,7 +16,7 @@ struct NewLowTriggerOptions {
 /// What `NewLowTrigger` and `NewHighTrigger` share: it remembers the best value.
 class NewBestTriggerNode : public Node {
 public:
-  using Options = NewLowTriggerOptions;
+  using Options = NewBestTriggerOptions;
   static constexpr auto events = abyme::events("dig");
   static constexpr bool transparent = true;
 

@@ -21,7 +21,7 @@ public:
     Node::restart();
     table_->restart();
   }
-  void check(Place& place) const override;
+  inline void check(Place& place) const override;  // inline here already: see ~Node
 
 protected:
   explicit CSVNode(std::shared_ptr<CSVTable> table) : table_(std::move(table)) {}
@@ -168,23 +168,36 @@ public:
   explicit CSVWriter(Input<std::string> filename, CSVWriterOptions options = {})
       : filename_(std::move(filename)), table_(std::make_shared<CSVTable>(std::move(options))) {}
 
-  Handle<CSVOpenLineNode> open_line() const { return Handle<CSVOpenLineNode>(table_); }
+  // Templates, so that only a file that hands them out spends its compiler's time on them.
+  template <class Piece = CSVOpenLineNode>
+  Handle<Piece> open_line() const {
+    return Handle<Piece>(table_);
+  }
   /// Fields of the caller, or of the node that it is focused on; without names all but objects.
-  Handle<CSVAddCallerNode> add_caller_to_line(const std::vector<std::string>& names = {},
-                                              PrefixOptions options = {}) const {
+  template <class Piece = CSVAddCallerNode>
+  Handle<Piece> add_caller_to_line(const std::vector<std::string>& names = {},
+                                   PrefixOptions options = {}) const {
     return {table_, names, std::move(options)};
   }
   /// A dictionary given here.
-  Handle<CSVAddDictNode> add_dict_to_line(Dict dictionary, PrefixOptions options = {}) const {
+  template <class Piece = CSVAddDictNode>
+  Handle<Piece> add_dict_to_line(Dict dictionary, PrefixOptions options = {}) const {
     const auto kept = std::make_shared<const Dict>(std::move(dictionary));
     return {table_, Input<Opaque>([kept]() -> const Dict& { return *kept; }), std::move(options)};
   }
   /// A dictionary read where it hangs: `aggregator.get("aggregate")`, a callable that returns a reference.
-  Handle<CSVAddDictNode> add_dict_to_line(Input<Opaque> dictionary, PrefixOptions options = {}) const {
+  template <class Piece = CSVAddDictNode>
+  Handle<Piece> add_dict_to_line(Input<Opaque> dictionary, PrefixOptions options = {}) const {
     return {table_, std::move(dictionary), std::move(options)};
   }
-  Handle<CSVCommitLineNode> commit_line() const { return Handle<CSVCommitLineNode>(table_); }
-  Handle<CSVSaveNode> save() const { return Handle<CSVSaveNode>(table_, filename_); }
+  template <class Piece = CSVCommitLineNode>
+  Handle<Piece> commit_line() const {
+    return Handle<Piece>(table_);
+  }
+  template <class Piece = CSVSaveNode>
+  Handle<Piece> save() const {
+    return Handle<Piece>(table_, filename_);
+  }
 
 private:
   Input<std::string> filename_;

@@ -48,7 +48,10 @@ public:
     each_entry(*this, chosen, read(options.prefix), [&](std::string name, const Value& value) {
       width = std::max(width, name.size());
       std::string text;
-      format_to(text, kind(value) == Kind::number ? fmt::format(".{}g", options.digits) : "", value);
+      const at::Tensor* tensor = std::get_if<at::Tensor>(&value);
+      const bool is_real = kind(value) == Kind::number ||
+                           (tensor && tensor->defined() && at::isFloatingType(tensor->scalar_type()));
+      format_to(text, is_real ? fmt::format(".{}g", options.digits) : "", value);
       lines_.emplace_back(std::move(name), std::move(text));
     });
     std::string block = "{\n";
