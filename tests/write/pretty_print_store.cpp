@@ -98,7 +98,7 @@ TEST_CASE("a caller without fields gives an empty block") {
   CHECK(out.str() == "{\n}\n");
 }
 
-TEST_CASE("without a stream it prints to the standard output") {
+TEST_CASE("without a stream a block goes to the standard output") {
   std::ostringstream out;
   auto* const before = std::cout.rdbuf(out.rdbuf());
   ab::Ground ground;

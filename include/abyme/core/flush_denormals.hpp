@@ -69,7 +69,8 @@ private:
   static void everywhere(void (*act)()) {
     Tensor parts = at::detail::empty_cpu({at::get_num_threads()}, at::kByte);
     auto iterator = at::TensorIterator::borrowing_nullary_op(parts);
-    iterator.for_each([act](char**, const std::int64_t*, std::int64_t) { act(); }, /*grain_size=*/1);
+    const auto part = [act](char**, const std::int64_t*, std::int64_t, std::int64_t) { act(); };
+    iterator.for_each(part, /*grain_size=*/1);
   }
 
   bool active_;
