@@ -4,6 +4,7 @@
 
 #include <abyme/core/flush_denormals.hpp>
 #include <abyme/data/combine.hpp>
+#include <abyme/data/to_device.hpp>
 
 #include <condition_variable>
 #include <cstddef>
@@ -20,6 +21,11 @@ namespace abyme {
 
 struct PrefetchOptions {
   std::int64_t depth = 2;  ///< how many batches wait ready at most; at least 1
+};
+
+struct PrefetchToDeviceOptions {
+  std::int64_t depth = 2;  ///< as in `PrefetchOptions`; the batches that wait are on the device
+  at::Device device;       ///< where the tensors of a batch go: `torch::kCUDA` is the current CUDA device
 };
 
 /// What `prefetch` makes. The batches are copied out of the source, so that they are handles of tensors.
@@ -136,6 +142,27 @@ private:
 template <class Data>
 auto prefetch(Data&& data, PrefetchOptions options = {}) {
   return PrefetchedBatches<reflect::RangeOf<Data>>(own_or_borrow(std::forward<Data>(data)), options);
+}
+
+/// The same, with the tensors of each batch copied to a device ahead, `torch::kCPU` too. On CUDA the thread
+/// pins them and copies on a stream of its own, while the device computes; the stream that is the current one
+/// where the batch is drawn waits for the copy, the host does not.
+///
+///     ab::DataLooper data(ab::prefetch(ab::TensorBatches(images, labels), {.device = torch::kCUDA}));
+///
+/// A batch is a tensor, a pair, tuple, range or optional of such, a `torch::data::Example`, or an aggregate
+/// like `ab::Batch`; what else is in it stays as it is. \throws Error where depth is less than 1, or LibTorch
+/// does not see the device.
+template <class Data>
+auto prefetch(Data&& data, PrefetchToDeviceOptions options) {
+  using Batch = reflect::BatchOf<reflect::RangeOf<Data>>;
+  static_assert(reflect::HoldsTensors<Batch>,
+                "the batches that go to a device must hold tensors: map them, or leave out the device");
+  const DeviceSender sender(options.device, "prefetch");
+  auto sent =
+      abyme::map(std::forward<Data>(data), [sender](const Batch& batch) { return sender.send(batch); });
+  return abyme::map(abyme::prefetch(std::move(sent), PrefetchOptions{.depth = options.depth}),
+                    [sender](const SentBatch<Batch>& batch) { return sender.receive(batch); });
 }
 
 }  // namespace abyme
