@@ -63,22 +63,11 @@ public:
   };
 
   TensorBatches(at::Tensor inputs, at::Tensor targets, Options options = {})
-      : inputs_(std::move(inputs)), targets_(std::move(targets)), options_(options) {
-    for (const auto& [name, tensor] : {std::pair{"inputs", &inputs_}, std::pair{"targets", &targets_}})
-      if (!tensor->defined() || tensor->dim() == 0)
-        throw Error(fmt::format("TensorBatches: {} must be [samples, ...], got {}; unsqueeze a single sample",
-                                name,
-                                tensor->defined() ? "a tensor without dimensions" : "an undefined tensor"));
-    if (inputs_.size(0) != targets_.size(0))
-      throw Error(
-          fmt::format("TensorBatches: inputs and targets must hold the same number of samples, got {} and "
-                      "{}; give one target for each input",
-                      inputs_.size(0), targets_.size(0)));
-    if (inputs_.device() != targets_.device())
-      throw Error(
-          fmt::format("TensorBatches: inputs and targets must be on one device, got {} and {}; move one with "
-                      ".to(device)",
-                      inputs_.device().str(), targets_.device().str()));
+      : samples_(checked(inputs, targets)),
+        options_(options),
+        device_(inputs.device()),
+        inputs_(std::move(inputs)),
+        targets_(std::move(targets)) {
     if (options_.batch_size < 1)
       throw Error(fmt::format(
           "TensorBatches: batch_size must be at least 1, got {}; pass inputs.size(0) for one batch an epoch",
@@ -92,8 +81,7 @@ public:
   /// Starts an epoch: draws its order and its first batch.
   Iterator begin() {
     if (options_.shuffle)  // at::randperm; its public header would cost every file 2.4 s
-      order_ = at::_ops::randperm_generator::call(samples(), generator_, at::kLong, {}, {}, {})
-                   .to(inputs_.device());
+      order_ = at::_ops::randperm_generator::call(samples(), generator_, at::kLong, {}, {}, {}).to(device_);
     first_ = 0;
     draw();
     return Iterator(*this);
@@ -103,29 +91,52 @@ public:
   /// Batches in an epoch.
   std::int64_t size() const { return end_ / options_.batch_size + (end_ % options_.batch_size != 0); }
   /// Samples in the data.
-  std::int64_t samples() const { return inputs_.size(0); }
+  std::int64_t samples() const { return samples_; }
   const Options& options() const { return options_; }
 
 private:
   void draw() {
     if (first_ >= end_) return;  // the last batch stays valid behind the end of the epoch
     const auto length = std::min(options_.batch_size, end_ - first_);
+    batch_ = {};  // its buffers may be the ones that are free
     if (options_.shuffle) {
-      batch_ = {};  // its buffers may be the ones that are free
-      batch_ = {inputs_buffers_.gather(inputs_, order_, first_, length),
-                targets_buffers_.gather(targets_, order_, first_, length)};
+      batch_ = {inputs_.gather(order_, first_, length), targets_.gather(order_, first_, length)};
     } else {
-      batch_ = {inputs_.narrow(0, first_, length), targets_.narrow(0, first_, length)};
+      batch_ = {inputs_.view(first_, length), targets_.view(first_, length)};
     }
   }
 
-  at::Tensor inputs_, targets_;
+  static std::int64_t checked(const at::Tensor& inputs, const at::Tensor& targets) {
+    for (const auto& [name, tensor] : {std::pair{"inputs", &inputs}, std::pair{"targets", &targets}}) {
+      if (!tensor->defined() || tensor->dim() == 0)
+        throw Error(fmt::format("TensorBatches: {} must be [samples, ...], got {}; unsqueeze a single sample",
+                                name,
+                                tensor->defined() ? "a tensor without dimensions" : "an undefined tensor"));
+      if (tensor->layout() != at::kStrided)
+        throw Error(fmt::format("TensorBatches: {} must be dense, got {}; make them so with .to_dense()",
+                                name, c10::str(tensor->layout())));
+    }
+    if (inputs.size(0) != targets.size(0))
+      throw Error(
+          fmt::format("TensorBatches: inputs and targets must hold the same number of samples, got {} and "
+                      "{}; give one target for each input",
+                      inputs.size(0), targets.size(0)));
+    if (inputs.device() != targets.device())
+      throw Error(
+          fmt::format("TensorBatches: inputs and targets must be on one device, got {} and {}; move one with "
+                      ".to(device)",
+                      inputs.device().str(), targets.device().str()));
+    return inputs.size(0);
+  }
+
+  std::int64_t samples_;
   Options options_;
+  at::Device device_;
+  RowBuffers inputs_, targets_;
   at::Generator generator_ = at::detail::createCPUGenerator(options_.seed);
   at::Tensor order_;        // of this epoch, [samples] int64 on the data's device
   std::int64_t first_ = 0;  // the place in the order where the current batch begins
   std::int64_t end_ = 0;    // the place where the epoch ends
-  RowBuffers inputs_buffers_, targets_buffers_;
   Batch batch_;
 };
 
