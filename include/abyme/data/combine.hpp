@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <tuple>
@@ -46,9 +47,8 @@ public:
       : source_(std::move(range)), function_(std::move(function)) {}
   void restart() { source_.restart(); }
   auto* pull() {
-    const auto* batch = source_.draw();
-    if (batch) mapped_.emplace(std::invoke(function_, *batch));
-    else mapped_.reset();
+    mapped_.reset();  // before the next one is there: its buffer may be the one that the source needs
+    if (const auto* batch = source_.draw()) mapped_.emplace(std::invoke(function_, *batch));
     return mapped_ ? std::as_const(mapped_).operator->() : nullptr;
   }
   std::optional<std::int64_t> total() const { return source_.total(); }
@@ -86,23 +86,33 @@ class RepeatedBatches : public Pulled<RepeatedBatches<Range>, reflect::BatchOf<R
 public:
   RepeatedBatches(std::shared_ptr<Range> range, std::int64_t times)
       : source_(std::move(range)), times_(reflect::at_least(0, times, "repeat", "times")) {}
-  void restart() { started_ = 0; }
+  void restart() {
+    started_ = 0;
+    empty_ = false;
+  }
   const reflect::BatchOf<Range>* pull() {
     for (;;) {
-      if (const auto* batch = started_ > 0 ? source_.draw() : nullptr) return batch;
-      if (started_ == times_) return nullptr;
+      if (const auto* batch = started_ > 0 ? source_.draw() : nullptr) {
+        empty_ = false;
+        return batch;
+      }
+      if (started_ == times_ || empty_) return nullptr;
       ++started_;
+      empty_ = true;  // or data without batches would be gone through for ever
       source_.restart();
     }
   }
   std::optional<std::int64_t> total() const {
     const auto once = source_.total();
-    return once ? std::optional(*once * times_) : std::nullopt;
+    if (!once || (*once > 0 && times_ > std::numeric_limits<std::int64_t>::max() / *once))
+      return std::nullopt;
+    return *once * times_;
   }
 
 private:
   RangeSource<Range> source_;
   std::int64_t times_, started_ = 0;
+  bool empty_ = false;  // whether this time has given no batch so far
 };
 
 /// What `chain` makes.

@@ -49,6 +49,10 @@ public:
   explicit RangeSource(std::shared_ptr<Range> range) : range_(std::move(range)) {}
 
   void restart() override {
+    // A torch::data loader with workers refuses to start anew before all they are at is drawn.
+    if constexpr (requires { range_->options().workers; }) {
+      while (at_ && range_->options().workers > 0) draw();
+    }
     at_.reset();  // the iterator of the pass before is gone before a new one is made
     end_.reset();
     started_ = false;
