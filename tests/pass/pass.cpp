@@ -299,7 +299,8 @@ TEST_CASE("mistakes with a pass are told", "[pass]") {
     CHECK(message(tree(batches, 1, pass)) ==
           "the tree has 1 fault\n  "
           "IterationLooper/iteration_end[0]/DataLooper/iteration_end[0]/Pass/end[0]/Stats: value must be a "
-          "field of Pass, got \"accuracy\"; it shows loss, batch_size, model, optimizer, data");
+          "field of Pass, got \"accuracy\"; it shows loss, batch_size, model, optimizer, data, last, "
+          "skipped, gradient_norm, scale");
   }
   SECTION("no data looper above") {
     CHECK(message(ab::Ground()("dig", ab::Pass(net, [&](const ab::Batch& batch) { return batch.inputs; }))) ==

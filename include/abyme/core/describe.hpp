@@ -17,14 +17,14 @@ namespace abyme {
 
 namespace reflect {
 
-/// `moving: MovingStats(value = caller.loss, window = 100) focus stats`: a node on one line, with its options
-/// and inputs.
+/// `moving: MovingStats(value = caller.loss, window = 100) focus stats`: a node on one line, with its inputs
+/// and the options that are not at their defaults.
 inline std::string describe_node(const Node& node) {
   std::string text =
       node.is_named() ? fmt::format("{}: {}", node.name(), node.type().name) : std::string(node.name());
   std::string inside;
   for (const Field& row : node.shown()) {
-    if (row.option || row.input)
+    if ((row.option || row.input) && !(row.at_default && row.at_default(node)))
       inside += fmt::format("{}{} = {}", inside.empty() ? "" : ", ", row.name, row.text(node));
   }
   if (!inside.empty()) text += "(" + inside + ")";
@@ -58,9 +58,9 @@ inline std::unordered_map<const Node*, std::size_t> ids(const Walk& walk) {
 
 }  // namespace reflect
 
-/// The tree below a ground as text, a line a node: its name, type, options, inputs and focus, and the events
-/// on which something hangs. A node that hangs in several places is written out in the first and named in the
-/// others. A tree with faults is described too.
+/// The tree below a ground as text, a line a node: its name, type, inputs, the options that are not at their
+/// defaults, focus, and the events on which something hangs. A node that hangs in several places is written
+/// out in the first and named in the others. A tree with faults is described too.
 inline std::string describe(const Ground& ground) {
   constexpr std::size_t widest = 40;  // deeper lines tell their depth in place of more blanks
   struct Line {

@@ -36,6 +36,7 @@ struct Field {
   Value (*read)(const Node&);
   std::string (*text)(const Node&);  ///< for people: inputs by their source
   void (*inputs)(Node&, const std::function<void(InputBase&)>&);
+  bool (*at_default)(const Node&);  ///< of an option: whether it is as its struct has it; otherwise null
 };
 
 /// What abyme knows of a class of nodes, made when the program compiles.
@@ -192,6 +193,18 @@ struct GetOption {
   }
 };
 
+template <class NodeClass, std::size_t Index>
+constexpr Field make_option() {
+  using Options = typename NodeClass::Options;
+  Field row = make_field<NodeClass>(member_name<Options, Index>, false, true, GetOption<NodeClass, Index>{});
+  row.at_default = [](const Node& node) {
+    Options fresh{};
+    return member_text(std::get<Index>(members(static_cast<const NodeClass&>(node).options))) ==
+           member_text(std::get<Index>(members(fresh)));
+  };
+  return row;
+}
+
 template <class T>
 T copy_state(const T& state) {
   if constexpr (std::same_as<T, at::Tensor>) {
@@ -218,7 +231,7 @@ struct Tables {
     return std::array<Field, own + options>{
         make_field<NodeClass>(std::get<F>(NodeClass::fields).name, std::get<F>(NodeClass::fields).state,
                               std::get<F>(NodeClass::fields).option, GetField<NodeClass, F>{})...,
-        make_field<NodeClass>(member_name<Options, O>, false, true, GetOption<NodeClass, O>{})...};
+        make_option<NodeClass, O>()...};
   }(std::make_index_sequence<own>{}, std::make_index_sequence<options>{});
 
   // The states as one tuple: () for a field that is none.

@@ -91,6 +91,12 @@ public:
   HandleOf(A&& a, B&& b, C&& c, Options options)
       : HandleOf(Made{}, std::make_shared<NodeClass>(std::forward<A>(a), std::forward<B>(b),
                                                      std::forward<C>(c), std::move(options))) {}
+  template <class A, class B, class C, class D>
+    requires std::constructible_from<NodeClass, A, B, C, D, Options>
+  HandleOf(A&& a, B&& b, C&& c, D&& d, Options options)
+      : HandleOf(Made{},
+                 std::make_shared<NodeClass>(std::forward<A>(a), std::forward<B>(b), std::forward<C>(c),
+                                             std::forward<D>(d), std::move(options))) {}
   template <class A, class... Rest>
     requires(std::constructible_from<NodeClass, A, Rest...> &&
              !std::derived_from<std::decay_t<A>, HandleOf> && !std::same_as<std::decay_t<A>, Options>)

@@ -147,7 +147,9 @@ inline Node::~Node() {
 
 inline std::string field_names(const Node& node) {
   std::string names;
-  for (const Field& row : node.shown()) names.append(names.empty() ? "" : ", ").append(row.name);
+  for (const Field& row : node.shown()) {
+    if (!row.option) names.append(names.empty() ? "" : ", ").append(row.name);
+  }
   return names.empty() ? "none" : names;
 }
 

@@ -67,6 +67,8 @@ template <class T>
 inline constexpr bool is_duration = false;
 template <class Rep, class Period>
 inline constexpr bool is_duration<std::chrono::duration<Rep, Period>> = true;
+template <class T>  // an enumeration that says its names, as LibTorch's do
+concept NamedEnum = std::is_enum_v<T> && requires(T value) { std::string(toString(value)); };
 }  // namespace reflect
 
 /// The kind of Value that a T becomes.
@@ -79,7 +81,7 @@ consteval Kind kind_of() {
   else if constexpr (std::integral<T>) return Kind::integer;
   else if constexpr (std::floating_point<T>) return Kind::number;
   else if constexpr (std::convertible_to<T, std::string_view>) return Kind::text;
-  else if constexpr (std::same_as<T, std::filesystem::path>) return Kind::text;
+  else if constexpr (std::same_as<T, std::filesystem::path> || reflect::NamedEnum<T>) return Kind::text;
   else if constexpr (std::convertible_to<T, at::Tensor>) return Kind::tensor;
   else if constexpr (reflect::is_duration<T>) return Kind::duration;
   else return Kind::object;
@@ -98,6 +100,7 @@ Value to_value(const T& object) {
   else if constexpr (kind == Kind::integer) return Value{static_cast<std::int64_t>(object)};
   else if constexpr (kind == Kind::number) return Value{static_cast<double>(object)};
   else if constexpr (std::same_as<T, std::filesystem::path>) return Value{object.string()};
+  else if constexpr (reflect::NamedEnum<T>) return Value{std::string(toString(object))};
   else if constexpr (kind == Kind::text) return Value{std::string(std::string_view(object))};
   else if constexpr (kind == Kind::tensor)
     return at::Tensor(object).defined() ? Value{at::Tensor(object)} : Value{};

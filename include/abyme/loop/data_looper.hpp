@@ -19,7 +19,8 @@ namespace abyme {
 /// `end`. Fields: `data` (the batch, set before `iteration_start`, nothing in `start` and `end`; of the
 /// range's own type), `counter` (0 at `start`; the index in `iteration_start`; the number completed in
 /// `iteration_end` and `end`; every dig starts from 0), `total` (batches in a pass, nothing where the range
-/// has no size), `fraction` (counter / total). Empty data gives `start` and `end` only.
+/// has no size), `fraction` (counter / total), `last` (whether the batch is the last, nothing where there is
+/// no total). Empty data gives `start` and `end` only.
 class DataLooperNode : public Node {
 public:
   static constexpr auto events = abyme::events("start", "iteration_start", "iteration_end", "end");
@@ -45,9 +46,15 @@ public:
     if (!batches) return std::nullopt;
     return *batches > 0 ? double(counter) / double(*batches) : 1.0;
   }
+  /// Whether the batch is the last of the pass.
+  std::optional<bool> last() const {
+    const auto batches = total();
+    return batches ? std::optional(drawn_ >= *batches) : std::nullopt;
+  }
   static constexpr auto fields =
       abyme::fields(field("data", &DataLooperNode::data), state("counter", &DataLooperNode::counter),
-                    field("total", &DataLooperNode::total), field("fraction", &DataLooperNode::fraction));
+                    field("total", &DataLooperNode::total), field("fraction", &DataLooperNode::fraction),
+                    field("last", &DataLooperNode::last));
 
   template <class Data>
     requires BatchRange<std::remove_reference_t<decltype(*own_or_borrow(std::declval<Data>()))>>
@@ -63,12 +70,13 @@ public:
     }
     if (finished == events["end"]) return done;
     if (finished == entry) {
-      counter = 0;
+      counter = drawn_ = 0;
       batch_ = nullptr;
       source_->restart();
       return events["start"];
     }
     batch_ = source_->next();  // the last batch is gone where it lay in the range's iterator
+    drawn_ += batch_ != nullptr;
     return batch_ ? events["iteration_start"] : events["end"];
   }
 
@@ -79,6 +87,7 @@ public:
 private:
   std::unique_ptr<Source> source_;
   const void* batch_ = nullptr;
+  std::int64_t drawn_ = 0;  // batches in this pass, the present one included
 };
 using DataLooper = Handle<DataLooperNode>;
 

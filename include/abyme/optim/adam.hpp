@@ -38,6 +38,14 @@ private:
     bool on_cpu = true;
   };
 
+  void begin() { stepped_.clear(); }
+  void take_back() {
+    for (void* parameter : stepped_) {
+      auto& state = static_cast<State&>(*this->state_.at(parameter));
+      state.step(state.step() - 1);
+    }
+    for (auto& [key, bucket] : buckets_) bucket.steps_there.assign(bucket.steps_there.size(), -1);
+  }
   void fuse(torch::optim::OptimizerParamGroup& group) {
     auto& group_options = static_cast<StockOptions&>(group.options());
     for (auto& [key, bucket] : buckets_) bucket.lists.start();
@@ -76,6 +84,7 @@ private:
         *tensor = in_order_of(parameter, *tensor);
     }
     state.step(state.step() + 1);
+    stepped_.push_back(parameter.unsafeGetTensorImpl());
     const std::size_t place = bucket.lists.size();
     if (bucket.steps.size() == place) {
       bucket.steps.push_back(at::zeros({}, at::TensorOptions(at::kFloat).device(parameter.device())));
@@ -102,7 +111,7 @@ private:
       kernel(lists.row(parameter_row), lists.row(gradient_row), lists.row(average_row), lists.row(square_row),
              amsgrad ? lists.row(max_row) : at::TensorList(), steps, rate, beta1, beta2,
              of_group.weight_decay(), of_group.eps(), amsgrad, this->options().maximize, std::nullopt,
-             std::nullopt);
+             this->found());
     };
     const at::Tensor& rate = this->options().learning_rate;
     if constexpr (std::is_same_v<Stock, torch::optim::AdamW>) {
@@ -115,6 +124,7 @@ private:
   }
 
   std::vector<std::pair<std::pair<at::Device, at::ScalarType>, Bucket>> buckets_;
+  std::vector<void*> stepped_;  // the parameters that the last step changed
 };
 
 /// Adam (Kingma and Ba 2015) through LibTorch's fused kernels. Everything that `torch::optim::Adam` takes,

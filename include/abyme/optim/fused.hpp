@@ -9,6 +9,7 @@
 #include <torch/optim/optimizer.h>
 
 #include <abyme/core/error.hpp>
+#include <abyme/core/value.hpp>
 
 #include <array>
 #include <cstddef>
@@ -66,6 +67,17 @@ private:
   std::size_t size_ = 0;
 };
 
+/// An optimizer that leaves out a step where a number on the device says so, which nobody on the host reads.
+class CanSkip {
+public:
+  virtual ~CanSkip() = default;
+  /// The next step changes nothing where `found` is not 0 by then. \param found one float32 number, on the
+  /// parameters' device
+  virtual void skip_where(at::Tensor found) = 0;
+  /// Says that the step before changed nothing, which is needed before the next one.
+  virtual void step_was_skipped() = 0;
+};
+
 /// Whether the fused kernels take this parameter and its gradient.
 inline bool fits_fused(const at::Tensor& parameter, const at::Tensor& gradient) {
   const auto dtype = parameter.scalar_type();
@@ -86,9 +98,10 @@ inline at::Tensor in_order_of(const at::Tensor& parameter, const at::Tensor& ten
 /// `Stock`, so that one loads what the other saved. Parameters that the kernels don't take (sparse gradients,
 /// other dtypes) are left to the twin's own step.
 ///
-/// \tparam Self has `void fuse(Group& group)`, which collects the group's parameters and calls the kernel
+/// \tparam Self has `void begin()`, which starts a step, `void fuse(Group& group)`, which collects the
+/// group's parameters and calls the kernel, and `void take_back()`, which undoes what a skipped step counted
 template <class Self, class Stock>
-class Fused : public Stock {
+class Fused : public Stock, public CanSkip {
 public:
   template <class Parameters, class StockOptions>
   Fused(Parameters parameters, StockOptions defaults, FusedOptions options)
@@ -110,10 +123,15 @@ public:
     }
     const at::NoGradGuard no_grad;
     left_.clear();
+    static_cast<Self&>(*this).begin();
     for (auto& group : this->param_groups_) static_cast<Self&>(*this).fuse(group);
     if (!left_.empty()) step_left();
+    found_.reset();
     return loss;
   }
+
+  void skip_where(at::Tensor found) override { found_ = std::move(found); }
+  void step_was_skipped() override { static_cast<Self&>(*this).take_back(); }
 
 protected:
   /// Calls `take(parameter, gradient)` for each parameter of a group that the kernels take, `at::Tensor`s in
@@ -134,10 +152,13 @@ protected:
   }
 
   const FusedOptions& options() const { return options_; }
+  /// For the kernel: the number that says whether it does nothing.
+  std::optional<at::Tensor> found() const { return found_; }
 
 private:
   // The twin's step, with all gradients hidden but those that are left.
   void step_left() {
+    if (found_ && number(*found_) != 0) return;
     if (options_.maximize || options_.learning_rate.defined()) {
       throw Error("maximize and a learning rate in a tensor need dense gradients of a floating dtype, got "
                   "others; leave these options out");
@@ -164,6 +185,7 @@ private:
   }
 
   FusedOptions options_;
+  std::optional<at::Tensor> found_;
   std::vector<at::Tensor> left_;
 };
 

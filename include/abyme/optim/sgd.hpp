@@ -34,6 +34,10 @@ private:
     FusedLists<rows> lists = {};
   };
 
+  void begin() { first_steps_.clear(); }
+  void take_back() {  // momentum begins with the first gradient, which is still to come
+    for (void* parameter : first_steps_) state_.erase(parameter);
+  }
   void fuse(torch::optim::OptimizerParamGroup& group) {
     const auto& group_options = static_cast<torch::optim::SGDOptions&>(group.options());
     for (Bucket& bucket : buckets_) bucket.lists.start();
@@ -44,7 +48,10 @@ private:
       }
       auto& kept = state_[parameter.unsafeGetTensorImpl()];
       const bool is_first_step = !kept;
-      if (!kept) kept = std::make_unique<torch::optim::SGDParamState>();
+      if (is_first_step) {
+        kept = std::make_unique<torch::optim::SGDParamState>();
+        first_steps_.push_back(parameter.unsafeGetTensorImpl());
+      }
       at::Tensor& momentum = static_cast<torch::optim::SGDParamState&>(*kept).momentum_buffer();
       if (!momentum.defined()) momentum = at::zeros_like(parameter);
       if (momentum.strides() != parameter.strides()) momentum = in_order_of(parameter, momentum);
@@ -72,7 +79,7 @@ private:
       kernel(bucket.lists.row(parameter_row), bucket.lists.row(gradient_row),
              momentum != 0 ? bucket.lists.row(momentum_row) : at::TensorList(), of_group.weight_decay(),
              momentum, rate, of_group.dampening(), of_group.nesterov(), options().maximize,
-             bucket.is_first_step, std::nullopt, std::nullopt);
+             bucket.is_first_step, std::nullopt, found());
     };
     if (options().learning_rate.defined())
       call(at::_ops::_fused_sgd__tensor_lr::call, options().learning_rate);
@@ -80,6 +87,7 @@ private:
   }
 
   std::vector<Bucket> buckets_;
+  std::vector<void*> first_steps_;  // the parameters of which the last step was the first
 };
 
 }  // namespace abyme::optim

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <abyme/core/ground.hpp>
+#include <abyme/pass/autocast.hpp>
 #include <abyme/pass/model.hpp>
 #include <abyme/pass/step_function.hpp>
+#include <abyme/pass/update.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -26,49 +28,73 @@ namespace abyme {
 ///
 /// The step function takes the batch by const reference and returns the loss, a tensor with one element, or a
 /// struct with a member `loss`, whose other members the pass shows as fields under their names. The batch is
-/// the `data` of the caller, a `DataLooper`; the walk compares its type. Models and optimizers: a module
-/// holder or `shared_ptr` is shared, an rvalue owned, an lvalue borrowed, so that it must outlive the tree.
+/// the `data` of the caller, a `DataLooper`; the walk compares its type. Accumulation, clipping, averages,
+/// autocast and more are options, which come last: `{.clip_norm = 1}`; see `PassOptions`. Models and
+/// optimizers: a module holder or `shared_ptr` is shared, an rvalue owned, an lvalue borrowed, so that it
+/// must outlive the tree.
 ///
-/// Events, children see the pass: `start` (gradients are none, nothing is computed, what the step before
-/// showed is gone), `forward` (the step function has run), `loss`, with an optimizer also `backward`
-/// (gradients are there) and `step` (parameters are updated), `end`. Fields: `loss` (a tensor, on the model's
-/// device, without graph from `backward` on), `batch_size` (samples in the batch, nothing where its type does
-/// not tell), `model`, `optimizer`, `data`, and what the step function shows.
+/// Events, children see the pass: `start` (gradients are none where a step begins, nothing is computed, what
+/// the batch before showed is gone), `forward` (the step function has run), `loss`, with an optimizer also
+/// `backward` (gradients are there) and, where `accumulate` batches or the data are over, `step` (parameters
+/// are updated), `end`. Fields: `loss` (a tensor, on the model's device, without graph from `backward` on),
+/// `batch_size` (samples in the batch, nothing where its type does not tell), `model`, `optimizer`, `data`,
+/// `skipped` (steps left out, as `non_finite` and float16 do), `gradient_norm` (a tensor: of all gradients,
+/// before they were clipped; nothing without `clip_norm`), `scale` (a tensor: of the loss, with float16),
+/// `last` (with `accumulate`: whether this is the data's last batch), the options, and what the step function
+/// shows.
 ///
 /// A training pass sets gradients to none, computes with gradients on and the model in training mode; an
 /// evaluating one computes with gradients off, in evaluation mode, and touches no gradient. Of these
 /// only the mode holds while children run. It is switched only where it differs; a module frozen in
 /// evaluation mode inside a model in training mode stays so, and when the run ends every module has the mode
-/// that it had before. \throws Error where the loss of a training pass has not one element.
+/// that it had before. Averages and the scale of the loss live as long as the pass: a later run goes on with
+/// them. \throws Error where the loss of a training pass has not one element, and as `non_finite` says.
 class PassNode : public Node {
 public:
   static constexpr auto events = abyme::events("start", "forward", "loss", "backward", "step", "end");
 
+  using Options = PassOptions;
+  Options options;
+
   Input<Opaque> data = abyme::caller("data");
+  std::optional<Input<bool>> last;
+  std::int64_t skipped = 0;
 
   const at::Tensor& loss() const { return step_->loss(); }
   std::optional<std::int64_t> batch_size() const { return batch_size_; }
   /// Whether there is an optimizer.
-  bool updates() const { return optimizer_ != nullptr; }
+  bool updates() const { return update_ != nullptr; }
   const torch::nn::Module& model() const { return *model_; }
-  Opaque optimizer() const { return {&type_id<torch::optim::Optimizer>, optimizer_.get()}; }
-  static constexpr auto fields =
-      abyme::fields(field("loss", &PassNode::loss), field("batch_size", &PassNode::batch_size),
-                    field("model", &PassNode::model), field("optimizer", &PassNode::optimizer),
-                    field("data", &PassNode::data));
+  Opaque optimizer() const {
+    return {&type_id<torch::optim::Optimizer>, updates() ? &update_->optimizer() : nullptr};
+  }
+  at::Tensor gradient_norm() const { return updates() ? update_->norm() : at::Tensor(); }
+  at::Tensor scale() const { return updates() ? update_->scale() : at::Tensor(); }
+  /// The average of the parameters, null where the options ask for none.
+  optim::WeightAverage* average() const {
+    return updates() && update_->average() ? &*update_->average() : nullptr;
+  }
+  static constexpr auto fields = abyme::fields(
+      field("loss", &PassNode::loss), field("batch_size", &PassNode::batch_size),
+      field("model", &PassNode::model), field("optimizer", &PassNode::optimizer),
+      field("data", &PassNode::data), field("last", &PassNode::last), state("skipped", &PassNode::skipped),
+      field("gradient_norm", &PassNode::gradient_norm), field("scale", &PassNode::scale));
 
   template <ModelLike Model, OptimizerLike Optimizer, class Step>
-  PassNode(Model&& model, Optimizer&& optimizer, Step step)
-      : PassNode(std::forward<Model>(model), std::move(step)) {
+  PassNode(Model&& model, Optimizer&& optimizer, Step step, Options options = {})
+      : PassNode(std::forward<Model>(model), std::move(step), options) {
     train_with(std::forward<Optimizer>(optimizer));
   }
   template <ModelLike Model, class Step>
     requires(!OptimizerLike<Step>)
-  PassNode(Model&& model, Step step)
-      : model_(own_or_borrow_model(std::forward<Model>(model))),
+  PassNode(Model&& model, Step step, Options options = {})
+      : options(options),
+        model_(own_or_borrow_model(std::forward<Model>(model))),
         step_(std::make_unique<TypedStepFunction<Step>>(std::move(step))),
         result_fields_(result_fields_of<StepResult<Step>>()) {
     data.take_only(step_->batch_types());
+    step_->channels_last = options.channels_last;
+    if (options.accumulate > 1) last = abyme::caller("last");
   }
 
   Step next(Step finished) override {
@@ -77,11 +103,12 @@ public:
       batch_ = read(data);
       batch_size_ = step_->batch_size(batch_);
       set_mode(updates());
-      if (optimizer_) optimizer_->zero_grad();
+      if (updates()) update_->begin();
       return events["start"];
     }
     if (finished == events["start"]) {
       const at::AutoGradMode gradients(updates());
+      const Autocast cast(options.autocast, device_);
       step_->compute(batch_);
       return events["forward"];
     }
@@ -90,8 +117,11 @@ public:
       back();
       return events["backward"];
     }
-    if (finished == events["backward"]) {
-      optimizer_->step();
+    if (finished == events["backward"] && update_->is_due(last && read(*last))) {
+      skipped += update_->step(step_->loss(), [this] {
+        const Autocast cast(options.autocast, device_);
+        return step_->loss_of(batch_);
+      });
       return events["step"];
     }
     return finished == events["end"] ? done : events["end"];
@@ -113,7 +143,28 @@ public:
     return fields_;
   }
 
+  void check(Place& place) const override {
+    reflect::check(options, updates(), updates() && update_->needs_closure(), place);
+    if (options.channels_last && !step_->takes_channels_last()) {
+      place.fault("channels_last needs a batch that abyme knows, got one of a type of your own; convert its "
+                  "inputs in the step function, or use ab::Batch");
+    }
+    const Field* is_last = last && place.caller() ? place.caller()->find_field("last") : nullptr;
+    if (is_last && kind(is_last->read(*place.caller())) == Kind::nothing) {
+      place.fault(
+          fmt::format("accumulate must know which batch is the last, got data of {} that has no size; "
+                      "give it one, or limit it with ab::take",
+                      place.caller()->name()));
+    }
+  }
+
   void run_started() override {
+    const auto parameters = model_->parameters();
+    device_ = parameters.empty() ? at::kCPU : parameters[0].device().type();
+    if (options.channels_last) {
+      for (const at::Tensor& parameter : parameters) parameter.set_data(in_channels_last(parameter.data()));
+    }
+    if (updates()) update_->run_started();
     modes_.clear();
     modes_.emplace_back(model_.get(), model_->is_training());
     for (const auto& module : model_->modules(/*include_self=*/false))
@@ -122,12 +173,13 @@ public:
   void run_ended() override {
     put_modes_back();
     modes_.clear();
+    if (updates()) skipped += update_->hear();
   }
 
 protected:
   template <OptimizerLike Optimizer>
   void train_with(Optimizer&& optimizer) {
-    optimizer_ = own_or_borrow(std::forward<Optimizer>(optimizer));
+    update_ = std::make_unique<Update>(model_, own_or_borrow(std::forward<Optimizer>(optimizer)), options);
   }
 
   /// What the step function returned last.
@@ -174,13 +226,14 @@ private:
           fmt::format("the loss must have one element, got {}; take its mean or its sum", shape_text(loss)));
     }
     const at::AutoGradMode gradients(true);
-    loss.backward();
+    update_->back(loss, batch_size_);
     step_->drop_graph();
   }
 
   std::shared_ptr<torch::nn::Module> model_;
-  std::shared_ptr<torch::optim::Optimizer> optimizer_;
+  std::unique_ptr<Update> update_;  // null: it evaluates
   std::unique_ptr<StepFunction> step_;
+  at::DeviceType device_ = at::kCPU;  // of the model
   Opaque batch_;
   std::optional<std::int64_t> batch_size_;
   std::span<const Field> result_fields_;

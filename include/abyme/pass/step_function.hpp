@@ -33,16 +33,48 @@ std::optional<std::int64_t> batch_size(const Batch& batch) {
   }
 }
 
+/// A batch of a type that abyme knows, with its inputs in the memory order channels-last.
+inline at::Tensor in_channels_last(const at::Tensor& inputs) {
+  if (inputs.dim() != 4 && inputs.dim() != 5) return inputs;
+  return inputs.contiguous(inputs.dim() == 4 ? at::MemoryFormat::ChannelsLast
+                                             : at::MemoryFormat::ChannelsLast3d);
+}
+inline std::pair<at::Tensor, at::Tensor> in_channels_last(const std::pair<at::Tensor, at::Tensor>& batch) {
+  return {in_channels_last(batch.first), batch.second};
+}
+template <class Batch>
+  requires requires(Batch batch) { in_channels_last(batch.inputs); }
+Batch in_channels_last(Batch batch) {
+  batch.inputs = in_channels_last(batch.inputs);
+  return batch;
+}
+template <class Batch>
+  requires(
+      !requires(Batch batch) { batch.inputs; } && requires(Batch batch) { in_channels_last(batch.data); })
+Batch in_channels_last(Batch batch) {
+  batch.data = in_channels_last(batch.data);
+  return batch;
+}
+
+template <class Batch>
+inline constexpr bool can_be_channels_last = requires(const Batch& batch) { in_channels_last(batch); };
+
 /// What a pass runs on each batch, its types erased.
 class StepFunction {
 public:
+  bool channels_last = false;  ///< whether the function gets batches in that memory order
+
   virtual ~StepFunction() = default;
 
   /// The types of batch that it takes.
   virtual const std::vector<const TypeId*>& batch_types() const = 0;
   virtual std::optional<std::int64_t> batch_size(const Opaque& batch) const = 0;
+  /// Whether all of them can be put in the order channels-last.
+  virtual bool takes_channels_last() const = 0;
   /// Calls the function and keeps its result.
   virtual void compute(const Opaque& batch) = 0;
+  /// Calls it and returns the loss only.
+  virtual at::Tensor loss_of(const Opaque& batch) = 0;
   virtual const at::Tensor& loss() const = 0;
   /// Frees the graph that the tensors of the result hold.
   virtual void drop_graph() = 0;
@@ -130,12 +162,33 @@ public:
     with(batch, [&](const auto& typed) { size = abyme::batch_size(typed); });
     return size;
   }
+  bool takes_channels_last() const override {
+    return []<class... Batches>(std::type_identity<std::tuple<Batches...>>) {
+      return (can_be_channels_last<Batches> && ...);
+    }(std::type_identity<Types>{});
+  }
   void compute(const Opaque& batch) override {
-    with(batch, [&](const auto& typed) { this->result = step_(typed); });
+    with(batch, [&](const auto& typed) { this->result = call(typed); });
+  }
+  at::Tensor loss_of(const Opaque& batch) override {
+    at::Tensor loss;
+    with(batch, [&](const auto& typed) {
+      if constexpr (std::same_as<StepResult<Step>, at::Tensor>) loss = call(typed);
+      else loss = call(typed).loss;
+    });
+    return loss;
   }
 
 private:
   using Types = typename reflect::BatchTypes<Step>::type;
+
+  template <class Batch>
+  StepResult<Step> call(const Batch& batch) {
+    if constexpr (can_be_channels_last<Batch>) {
+      if (this->channels_last) return step_(in_channels_last(batch));
+    }
+    return step_(batch);
+  }
 
   template <class Use>
   static void with(const Opaque& batch, Use use) {

@@ -34,13 +34,18 @@ struct SupervisedResult {
   at::Tensor targets;
 };
 
+/// What makes inputs and targets of a batch, the argument behind a criterion.
+template <class T>
+concept Formatter = std::copy_constructible<T> && !std::same_as<T, PassOptions> &&
+                    requires { typename reflect::BatchTypes<T>::type; };
+
 /// loss = criterion(model(inputs), targets), as a step function.
-template <class Module, class Criterion, class Formatter>
+template <class Module, class Criterion, class Format>
 struct SupervisedStep {
-  using Batches = typename reflect::BatchTypes<Formatter>::type;
+  using Batches = typename reflect::BatchTypes<Format>::type;
   std::shared_ptr<Module> model;
   Criterion criterion;
-  Formatter formatter;
+  Format formatter;
 
   template <class AnyBatch>
   SupervisedResult operator()(const AnyBatch& batch) {
@@ -57,21 +62,29 @@ struct SupervisedStep {
 ///
 /// The criterion is any callable of (outputs, targets) that returns a tensor with one element. The formatter,
 /// last, takes the batch by const reference and returns a pair of inputs and targets; without one the batch
-/// is `ab::Batch`, `torch::data::Example<>` or a pair of tensors. Fields beside those of `Pass`: `outputs`,
-/// `inputs`, `targets`.
+/// is `ab::Batch`, `torch::data::Example<>` or a pair of tensors. `PassOptions` come last of all. Fields
+/// beside those of `Pass`: `outputs`, `inputs`, `targets`.
 class SupervisedPassNode : public PassNode {
 public:
-  template <ModelLike Model, OptimizerLike Optimizer, class Criterion, class Formatter = InputsAndTargets>
-  SupervisedPassNode(Model&& model, Optimizer&& optimizer, Criterion criterion, Formatter formatter = {})
-      : SupervisedPassNode(own_or_borrow_model(std::forward<Model>(model)), std::move(criterion),
-                           std::move(formatter)) {
+  template <ModelLike Model, OptimizerLike Optimizer, class Criterion>
+  SupervisedPassNode(Model&& model, Optimizer&& optimizer, Criterion criterion, Options options = {})
+      : SupervisedPassNode(std::forward<Model>(model), std::forward<Optimizer>(optimizer),
+                           std::move(criterion), InputsAndTargets(), options) {}
+  template <ModelLike Model, OptimizerLike Optimizer, class Criterion, Formatter Format>
+  SupervisedPassNode(Model&& model, Optimizer&& optimizer, Criterion criterion, Format formatter,
+                     Options options = {})
+      : SupervisedPassNode(std::forward<Model>(model), std::move(criterion), std::move(formatter), options) {
     train_with(std::forward<Optimizer>(optimizer));
   }
-  template <ModelLike Model, class Criterion, class Formatter = InputsAndTargets>
+  template <ModelLike Model, class Criterion>
     requires(!OptimizerLike<Criterion>)
-  SupervisedPassNode(Model&& model, Criterion criterion, Formatter formatter = {})
+  SupervisedPassNode(Model&& model, Criterion criterion, Options options = {})
+      : SupervisedPassNode(std::forward<Model>(model), std::move(criterion), InputsAndTargets(), options) {}
+  template <ModelLike Model, class Criterion, Formatter Format>
+    requires(!OptimizerLike<Criterion>)
+  SupervisedPassNode(Model&& model, Criterion criterion, Format formatter, Options options = {})
       : SupervisedPassNode(Shared{}, own_or_borrow_model(std::forward<Model>(model)), std::move(criterion),
-                           std::move(formatter)) {}
+                           std::move(formatter), options) {}
 
   const at::Tensor& outputs() const { return result<SupervisedResult>().outputs; }
   const at::Tensor& inputs() const { return result<SupervisedResult>().inputs; }
@@ -79,10 +92,12 @@ public:
 
 private:
   struct Shared {};
-  template <class Module, class Criterion, class Formatter>
-  SupervisedPassNode(Shared, std::shared_ptr<Module> model, Criterion criterion, Formatter formatter)
-      : PassNode(model, SupervisedStep<Module, Criterion, Formatter>{model, std::move(criterion),
-                                                                     std::move(formatter)}) {}
+  template <class Module, class Criterion, class Format>
+  SupervisedPassNode(Shared, std::shared_ptr<Module> model, Criterion criterion, Format formatter,
+                     Options options)
+      : PassNode(model,
+                 SupervisedStep<Module, Criterion, Format>{model, std::move(criterion), std::move(formatter)},
+                 options) {}
 };
 using SupervisedPass = Handle<SupervisedPassNode>;
 

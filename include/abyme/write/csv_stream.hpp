@@ -25,9 +25,9 @@ struct CSVStreamOptions {
 };
 
 /// Writes one row of its caller's fields to a file at each dig: `train_pass("end", ab::CSVStream("steps.csv",
-/// {"loss", "batch_size"}))`; without names all fields but objects. Each row is handed to the system at once,
-/// so that a crash of the program loses none. The header is written once, before the first row. Format of
-/// cells, and the file of an earlier run, as with `CSVWriter`.
+/// {"loss", "batch_size"}))`; without names all fields but objects and options. Each row is handed to the
+/// system at once, so that a crash of the program loses none. The header is written once, before the first
+/// row. Format of cells, and the file of an earlier run, as with `CSVWriter`.
 ///
 /// No events. Fields: `filename` (read at the first row of a run), `fields`, `rows` (so far), its options.
 /// \throws Error at a dig where the columns are not those of the first row.

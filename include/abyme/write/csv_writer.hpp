@@ -173,7 +173,7 @@ public:
   Handle<Piece> open_line() const {
     return Handle<Piece>(table_);
   }
-  /// Fields of the caller, or of the node that it is focused on; without names all but objects.
+  /// Fields of the caller, or of the node that it is focused on; without names all but objects and options.
   template <class Piece = CSVAddCallerNode>
   Handle<Piece> add_caller_to_line(const std::vector<std::string>& names = {},
                                    PrefixOptions options = {}) const {

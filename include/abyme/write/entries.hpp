@@ -65,7 +65,8 @@ inline std::vector<Input<Value>> inputs_of(const std::vector<std::string>& names
 }
 
 /// Calls `take(name, value)` for fields of the reader's caller: the chosen ones in their order, or, where
-/// none is chosen, all that it shows but for objects. A dictionary gives its entries, named `field.key`.
+/// none is chosen, all that it shows but for objects and options. A dictionary gives its entries, named
+/// `field.key`.
 template <class Take>
 void each_entry(const Node& reader, const std::vector<Input<Value>>& chosen, std::string_view prefix,
                 Take take) {
@@ -81,7 +82,9 @@ void each_entry(const Node& reader, const std::vector<Input<Value>>& chosen, std
   for (const Input<Value>& input : chosen)
     give(std::get<CallerField>(input.source()).field, input.value(reader), true);
   if (!chosen.empty()) return;
-  for (const Field& row : reader.caller()->shown()) give(row.name, row.read(*reader.caller()), false);
+  for (const Field& row : reader.caller()->shown()) {
+    if (!row.option) give(row.name, row.read(*reader.caller()), false);
+  }
 }
 
 }  // namespace abyme

@@ -17,8 +17,9 @@ struct PrettyPrintStoreOptions {
 };
 
 /// Prints fields of its caller as a block, a line a field, aligned: `ab::PrettyPrintStore({"average", "std"},
-/// {.prefix = "train."})`. Without names all that the caller shows but for objects; a dictionary is shown by
-/// its entries. Give a stream, which is borrowed, or a `TextFile` before the names to print there.
+/// {.prefix = "train."})`. Without names all that the caller shows but for objects and options; a dictionary
+/// is shown by its entries. Give a stream, which is borrowed, or a `TextFile` before the names to print
+/// there.
 ///
 /// No events. Fields: `fields`, `digits`, `prefix`; in a text file `file`.
 class PrettyPrintStoreNode : public PrintingNode {

@@ -27,8 +27,8 @@ public:
 using StoreAggregator = Handle<StoreAggregatorNode>;
 
 /// Puts fields of its caller into a `StoreAggregator`, under prefix + name; what is there of that name is
-/// replaced. Without names all that the caller shows but for objects. It looks at the aggregator and does not
-/// own it. No events. Fields: `fields`, `prefix`, `into`.
+/// replaced. Without names all that the caller shows but for objects and options. It looks at the aggregator
+/// and does not own it. No events. Fields: `fields`, `prefix`, `into`.
 class AggregateNode : public Node {
 public:
   using Options = PrefixOptions;
