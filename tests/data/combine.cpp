@@ -5,8 +5,12 @@
 #include <catch2/catch.hpp>
 
 #include <cstdint>
+#include <limits>
 #include <list>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ab = abyme;
@@ -39,6 +43,15 @@ TEST_CASE("map gives what its function makes of each batch, of any type, again i
   CHECK(all_of(ab::map(Ints{}, [](int each) { return each; })).empty());
 }
 
+TEST_CASE("a mapped batch is let go before the next is drawn, so that its buffer can be used for it") {
+  const auto rows = torch::arange(20);
+  auto pairs = ab::map(ab::TensorBatches(rows, rows, {.batch_size = 2}),
+                       [](const ab::Batch& batch) { return std::pair(batch.inputs, batch.targets); });
+  std::set<const void*> buffers;
+  for (const auto& [inputs, targets] : pairs) buffers.insert(inputs.data_ptr());
+  CHECK(buffers.size() == 1);
+}
+
 TEST_CASE("take gives the first batches, and never draws one more") {
   int drawn = 0;
   auto counted = ab::map(Ints{1, 2, 3}, [&](int each) { return ++drawn, each; });
@@ -56,6 +69,11 @@ TEST_CASE("repeat goes through the data again and again, in a new order each tim
   CHECK(all_of(ab::repeat(Ints{1, 2}, 0)).empty());
   CHECK(all_of(ab::repeat(Ints{}, 3)).empty());
   CHECK(ab::repeat(Ints{1, 2}, 3).total() == 6);
+  constexpr auto forever = std::numeric_limits<std::int64_t>::max();
+  CHECK(all_of(ab::take(ab::repeat(Ints{1, 2}, forever), 5)) == Ints{1, 2, 1, 2, 1});
+  CHECK(ab::repeat(Ints{1, 2}, forever).total() == std::nullopt);
+  CHECK(all_of(ab::repeat(Ints{}, forever)).empty());
+  CHECK(ab::repeat(Ints{}, forever).total() == 0);
 
   const auto numbers = torch::arange(6);
   ab::TensorBatches twice(numbers, numbers, {.batch_size = 6, .seed = 3});

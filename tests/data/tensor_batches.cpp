@@ -174,5 +174,7 @@ TEST_CASE("what cannot be batched is refused when the source is made") {
       make(rows, torch::zeros(3, torch::kMeta)),
       "TensorBatches: inputs and targets must be on one device, got cpu and meta; move one with "
       ".to(device)");
+  CHECK_THROWS_WITH(make(rows.to_sparse(), torch::zeros(3)),
+                    "TensorBatches: inputs must be dense, got Sparse; make them so with .to_dense()");
   CHECK_THROWS_AS(make(rows, torch::zeros(2)), ab::Error);
 }
