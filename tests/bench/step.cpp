@@ -1,14 +1,14 @@
 // The same step of a small network (784-128-10, batch 32, SGD, one thread) as a tree and by hand, in turn:
-// the ratio of the medians, and the calls of operator new that the tree adds.
+// the ratio of their times, and the calls of operator new that the tree adds.
 
 #include <torch/torch.h>
 
 #include <abyme/abyme.hpp>
 
-#include <algorithm>
+#include "figure.hpp"
+
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <new>
 #include <vector>
@@ -39,29 +39,23 @@ torch::Tensor criterion(const torch::Tensor& outputs, const torch::Tensor& targe
   return torch::cross_entropy_loss(outputs, targets);
 }
 
-struct Cost {
-  double seconds;
-  std::int64_t allocations;
+struct Costs {  // of a step, epoch by epoch
+  std::vector<double> seconds, allocations;
+
+  void begin() {
+    before_ = ::allocations;
+    start_ = std::chrono::steady_clock::now();
+  }
+  void end(std::int64_t steps) {
+    const double took = bench::seconds_since(start_);
+    allocations.push_back(double(::allocations - before_) / double(steps));
+    seconds.push_back(took / double(steps));
+  }
+
+private:
+  std::int64_t before_ = 0;
+  std::chrono::steady_clock::time_point start_;
 };
-
-template <class Epoch>
-Cost measure(Epoch epoch) {
-  const std::int64_t before = allocations;
-  const auto start = std::chrono::steady_clock::now();
-  epoch();
-  return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
-          allocations - before};
-}
-
-Cost median(std::vector<Cost> costs) {
-  const auto middle = costs.begin() + std::ptrdiff_t(costs.size() / 2);
-  std::nth_element(costs.begin(), middle, costs.end(), [](Cost a, Cost b) { return a.seconds < b.seconds; });
-  return *middle;
-}
-
-void figure(const char* name, double value, const char* unit) {
-  std::printf("{\"name\": \"%s\", \"value\": %.4f, \"unit\": \"%s\"}\n", name, value, unit);
-}
 
 }  // namespace
 
@@ -87,29 +81,22 @@ int main() {
   data("iteration_end", ab::SupervisedPass(by_tree.model, by_tree.optimizer,
                                            criterion)("end", loss, ab::PeriodicTrigger(100)));
   constexpr int epochs = 41;
-  std::vector<Cost> hand, tree;
-  std::int64_t before = 0;
-  std::chrono::steady_clock::time_point start;
+  Costs hand, tree;
+  const std::int64_t steps = by_hand.batches.size();
   // A dig walks the tree and makes its stack, so the epochs are measured inside one; the hand-written ones
   // between.
-  data("start", [&] {
-    before = allocations;
-    start = std::chrono::steady_clock::now();
-  }).at("end", [&] {
-    tree.push_back({std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
-                    allocations - before});
-  });
-  hand.reserve(epochs);
-  tree.reserve(epochs);
+  data("start", [&] { tree.begin(); }).at("end", [&] { tree.end(steps); });
   ab::IterationLooper loop(epochs);
-  loop(
-      "iteration_end", [&] { hand.push_back(measure(hand_epoch)); }, data);
+  loop("iteration_end", [&] {
+    hand.begin();
+    hand_epoch();
+    hand.end(steps);
+  }).at("iteration_end", data);
   ab::Ground()("dig", loop).dig();
 
-  const double steps = double(by_hand.batches.size());
-  const Cost hand_cost = median(hand), tree_cost = median(tree);
-  figure("hand_written_step", 1e6 * hand_cost.seconds / steps, "us");
-  figure("tree_step_vs_hand_written", tree_cost.seconds / hand_cost.seconds, "ratio");
-  figure("tree_allocations_per_step", double(tree_cost.allocations - hand_cost.allocations) / steps,
-         "calls of operator new");
+  bench::compare("tree_step_vs_hand_written", "the same loop by hand, a mean loss its only statistics",
+                 tree.seconds, hand.seconds, 1e6, "us a step");
+  bench::figure("tree_allocations_per_step",
+                bench::spread(tree.allocations).median - bench::spread(hand.allocations).median,
+                "calls of operator new");
 }
