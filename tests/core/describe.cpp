@@ -66,7 +66,7 @@ TEST_CASE("a tree as text: names, types, options, inputs, focus; a node in two p
       iteration_start
         train_data: DataLooper
           iteration_end
-            Stats(value = caller.loss, weight = none, sample = false)
+            Stats(value = caller.loss)
             Call
             PeriodicTrigger(period = 100, wait_periods = 1) focus epochs
               dig
@@ -75,18 +75,20 @@ TEST_CASE("a tree as text: names, types, options, inputs, focus; a node in two p
         PeriodicTrigger (above)
         train_data (above)
       end
-        Break(target = "the whole run", reason = "broken off")
+        Break(target = "the whole run")
   final
     Print(format = "ends: {}", arguments = [Ground.reason])
 )");
 }
 
-TEST_CASE("every option and input of a node of one's own is described without a line of code") {
+TEST_CASE("the options and inputs of a node of one's own are described without a line of code, defaults are "
+          "left out") {
   ab::Ground ground;
   ground("dig", Plain({.window = 7, .threshold = ab::IterationLooper(1).get("counter")}));
-  CHECK(ab::describe(ground) == "Ground\n  dig\n    Plain(window = 7, scale = 0.5, fast = true, prefix = \"a "
-                                "\\\"quoted\\\" one\", limit = "
-                                "none, columns = [\"x\", \"y\"], threshold = (gone).counter, wait = 2 s)\n");
+  ground("dig", Plain({.scale = 2, .fast = false, .prefix = "one \"more\"", .columns = {"z", "y"}}));
+  CHECK(ab::describe(ground) == "Ground\n  dig\n    Plain(window = 7, threshold = (gone).counter)\n"
+                                "    Plain(scale = 2, fast = false, prefix = \"one \\\"more\\\"\", "
+                                "columns = [\"z\", \"y\"])\n");
 }
 
 TEST_CASE("a tree with faults, also with a cycle, is described") {
@@ -136,13 +138,13 @@ TEST_CASE("a tree in the DOT language") {
   n3 -> n4 [label="iteration_end[0]"];
   n3 -> n5 [label="iteration_end[1]"];
   n3 -> n6 [label="iteration_end[2]"];
-  n4 [label="Stats(value = caller.loss, weight = none, sample = false)"];
+  n4 [label="Stats(value = caller.loss)"];
   n5 [label="Call"];
   n6 [label="PeriodicTrigger(period = 100, wait_periods = 1) focus epochs"];
   n6 -> n7 [label="dig[0]"];
   n6 -> n1 [style=dashed, label="focus"];
   n7 [label="Print(format = \"counter \\\"{}\\\"\", arguments = [caller.counter])"];
-  n8 [label="Break(target = \"the whole run\", reason = \"broken off\")"];
+  n8 [label="Break(target = \"the whole run\")"];
   n9 [label="Print(format = \"ends: {}\", arguments = [Ground.reason])"];
 }
 )dot");
@@ -197,12 +199,12 @@ TEST_CASE("a handle prints as its node, with options, inputs, focus and events")
   CHECK(text(ab::IterationLooper().named("later")) ==
         "later: IterationLooper(count = none) [start, iteration_start, iteration_end, end]");
   CHECK(text(ab::Stats("loss").named("train_loss").focus(epochs.named("epochs"))) ==
-        "train_loss: Stats(value = caller.loss, weight = none, sample = false) focus epochs [dig]");
+        "train_loss: Stats(value = caller.loss) focus epochs [dig]");
   CHECK(text(ab::Ground()) == "Ground [dig, final]");
   CHECK(text(ab::Call([] {})) == "Call []");
   CHECK(text(ab::Print("{}", epochs.get("counter"))) ==
         "Print(format = \"{}\", arguments = [epochs.counter]) []");
-  CHECK(text(ab::Break(ab::Ground())) == "Break(target = \"Ground\", reason = \"broken off\") []");
+  CHECK(text(ab::Break(ab::Ground())) == "Break(target = \"Ground\") []");
   CHECK(fmt::format("{:>22}|{:<22}|", ab::Ground(), ab::Ground()) ==
         "   Ground [dig, final]|Ground [dig, final]   |");
 }

@@ -105,7 +105,7 @@ epochs/iteration_start[1]/IterationLooper: a looper needs a child, got none; han
 epochs/iteration_start[2]/IterationLooper: count must be a field of epochs, got "name"; it shows count, counter, total, fraction
 epochs/iteration_start[3]/PeriodicTrigger: period must be at least 1, got 0; pass 1 to fire on every dig
 epochs/iteration_start[4]/If: condition must be a field of epochs, got "data"; it shows count, counter, total, fraction
-epochs/iteration_start[5]/images/iteration_end[1]/Stats: value must be a field of images, got "loss"; it shows data, counter, total, fraction
+epochs/iteration_start[5]/images/iteration_end[1]/Stats: value must be a field of images, got "loss"; it shows data, counter, total, fraction, last
 epochs/iteration_start[5]/images/iteration_end[2]/Print: a format spec must fit its value, got "{:d}" for caller.fraction, which is a number (...); change the spec
 epochs/iteration_start[6]/DataLooper/iteration_end[0]/takes: data must be of type Image or int, got DataLooper.data, which is Sentence; take that type, or map the source to yours
 epochs/iteration_end[0]/If/dig[0]/Call: a callable is given its caller, it takes Stats, got IterationLooper; change its parameter, or hang it elsewhere

@@ -300,7 +300,9 @@ TEST_CASE("mistakes with a pass are told", "[pass]") {
           "the tree has 1 fault\n  "
           "IterationLooper/iteration_end[0]/DataLooper/iteration_end[0]/Pass/end[0]/Stats: value must be a "
           "field of Pass, got \"accuracy\"; it shows loss, batch_size, model, optimizer, data, last, "
-          "skipped, gradient_norm, scale");
+          "skipped, gradient_norm, scale, accumulate, clip_norm, clip_value, average, non_finite, "
+          "channels_last, "
+          "autocast, loss_scale, loss_scale_interval, closure, step_in_backward, zero_in_place");
   }
   SECTION("no data looper above") {
     CHECK(message(ab::Ground()("dig", ab::Pass(net, [&](const ab::Batch& batch) { return batch.inputs; }))) ==

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <abyme/core/event.hpp>
+#include <abyme/core/kept.hpp>
 #include <abyme/core/value.hpp>
 
 #include <array>
@@ -36,6 +37,8 @@ struct Field {
   Value (*read)(const Node&);
   std::string (*text)(const Node&);  ///< for people: inputs by their source
   void (*inputs)(Node&, const std::function<void(InputBase&)>&);
+  void (*save)(const Node&, Kept&);  ///< of a state: for a snapshot, under its name; null where it can't
+  void (*load)(Node&, const Kept&);
   bool (*at_default)(const Node&);  ///< of an option: whether it is as its struct has it; otherwise null
 };
 
@@ -194,6 +197,26 @@ struct GetOption {
 };
 
 template <class NodeClass, std::size_t Index>
+constexpr Field make_row() {
+  constexpr auto entry = std::get<Index>(NodeClass::fields);
+  using Get = GetField<NodeClass, Index>;
+  Field row = make_field<NodeClass>(entry.name, entry.state, entry.option, Get{});
+  using Member = std::remove_cvref_t<decltype(Get{}(std::declval<NodeClass&>()))>;
+  if constexpr (entry.state) {
+    if constexpr (Keepable<Member>) {
+      row.save = [](const Node& node, Kept& kept) {
+        keep<Member>(kept, std::get<Index>(NodeClass::fields).name,
+                     Get{}(static_cast<const NodeClass&>(node)));
+      };
+      row.load = [](Node& node, const Kept& kept) {
+        put_back<Member>(kept, std::get<Index>(NodeClass::fields).name, Get{}(static_cast<NodeClass&>(node)));
+      };
+    }
+  }
+  return row;
+}
+
+template <class NodeClass, std::size_t Index>
 constexpr Field make_option() {
   using Options = typename NodeClass::Options;
   Field row = make_field<NodeClass>(member_name<Options, Index>, false, true, GetOption<NodeClass, Index>{});
@@ -228,10 +251,7 @@ struct Tables {
 
   static constexpr auto fields = []<std::size_t... F, std::size_t... O>(std::index_sequence<F...>,
                                                                         std::index_sequence<O...>) {
-    return std::array<Field, own + options>{
-        make_field<NodeClass>(std::get<F>(NodeClass::fields).name, std::get<F>(NodeClass::fields).state,
-                              std::get<F>(NodeClass::fields).option, GetField<NodeClass, F>{})...,
-        make_option<NodeClass, O>()...};
+    return std::array<Field, own + options>{make_row<NodeClass, F>()..., make_option<NodeClass, O>()...};
   }(std::make_index_sequence<own>{}, std::make_index_sequence<options>{});
 
   // The states as one tuple: () for a field that is none.

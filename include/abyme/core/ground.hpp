@@ -1,12 +1,15 @@
 #pragma once
 
 #include <abyme/core/flush_denormals.hpp>
+#include <abyme/core/holdings.hpp>
 #include <abyme/core/run.hpp>
 
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace abyme {
 
@@ -36,7 +39,13 @@ public:
   std::optional<std::string> reason;
   bool completed = false;
   static constexpr auto fields =
-      abyme::fields(field("reason", &GroundNode::reason), field("completed", &GroundNode::completed));
+      abyme::fields(state("reason", &GroundNode::reason), state("completed", &GroundNode::completed));
+
+  std::vector<int> signals;                        ///< that end its run in order
+  std::vector<std::pair<std::string, Part>> told;  ///< what a snapshot holds that no node knows of
+  void hold(Holdings& holdings) override {
+    for (const auto& [name, part] : told) holdings.add_named(name, part);
+  }
 
   void run_started() override {  // the run may be stopped before the ground is reached
     reason.reset();
@@ -71,7 +80,7 @@ Outcome dig_ground(const std::shared_ptr<GroundNode>& ground, Options options) {
   Run run(ground);
   const FlushDenormals flush(options.flush_denormals);
   if (!options.keep) run.restart();
-  run.dig();
+  run.dig({}, ground->signals);
   return {ground->completed, ground->reason.value_or("")};
 }
 

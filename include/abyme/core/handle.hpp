@@ -14,6 +14,7 @@
 namespace abyme {
 
 struct DigOptions;
+struct ResumeOptions;
 struct Outcome;
 class GroundNode;
 
@@ -148,6 +149,36 @@ public:
     requires std::derived_from<NodeClass, GroundNode>
   auto dig(std::type_identity_t<Dig> options = {}) const {
     return dig_ground(node_, options);
+  }
+
+  /// Goes on from the newest good snapshot, or starts where there is none: `ground.resume(snapshots).dig()`.
+  /// Needs `<abyme/save/snapshot.hpp>`, as the next two do.
+  template <class Snapshots, class Resume = ResumeOptions>
+    requires std::derived_from<NodeClass, GroundNode>
+  auto resume(const Snapshots& snapshots, std::type_identity_t<Resume> options = {}) const {
+    return resume_ground(node_, snapshots, options);
+  }
+  /// Tells of a model, an optimizer or anything else with `save` and `load` that no node knows of, so that
+  /// snapshots hold it.
+  template <class Thing>
+    requires std::derived_from<NodeClass, GroundNode>
+  HandleOf holds(std::string name, Thing&& thing) const {
+    base_ground_holds(*node_, std::move(name), std::forward<Thing>(thing));
+    return *this;
+  }
+  /// What a snapshot of the tree holds, and what it can't, as lines of text.
+  template <class Ground = NodeClass>
+    requires std::derived_from<Ground, GroundNode>
+  auto holds() const {
+    return holdings_text(static_cast<Ground&>(*node_));
+  }
+  /// These signals end a run of this ground in order: a snapshot is taken where there is a `Snapshot` in the
+  /// tree, then the run unwinds to `final`. A second signal ends the program at once.
+  template <class Ground = NodeClass>
+    requires std::derived_from<Ground, GroundNode>
+  HandleOf on_signals(std::vector<int> signals) const {
+    static_cast<Ground&>(*node_).signals = std::move(signals);
+    return *this;
   }
 
   NodeClass* operator->() const { return node_.get(); }

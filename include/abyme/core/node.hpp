@@ -12,6 +12,8 @@
 
 namespace abyme {
 
+class Holdings;
+
 /// A thing in the tree: it has named events, on which children hang, and named fields, which others read.
 ///
 /// A node of one's own derives from it and says in `next` which event comes next; what a run does between two
@@ -52,6 +54,13 @@ public:
 
   /// Called once for each node when the run has ended, however it ended: writers flush, modes are put back.
   virtual void run_ended() {}
+
+  /// Tells what a snapshot must hold of it beside its state fields: a model, the place in the data.
+  virtual void hold(Holdings& /*holdings*/) {}
+
+  /// Whether a run can go on from a snapshot while this event's children run. Not where they read what lives
+  /// for this dig only, as the outputs of a pass: a snapshot waits until it is over.
+  virtual bool can_go_on_in(Step /*event*/) const { return true; }
 
   /// Called by the walk for each place in which the node hangs, when it has seen the whole tree, to report
   /// faults of its own.
@@ -147,9 +156,7 @@ inline Node::~Node() {
 
 inline std::string field_names(const Node& node) {
   std::string names;
-  for (const Field& row : node.shown()) {
-    if (!row.option) names.append(names.empty() ? "" : ", ").append(row.name);
-  }
+  for (const Field& row : node.shown()) names.append(names.empty() ? "" : ", ").append(row.name);
   return names.empty() ? "none" : names;
 }
 

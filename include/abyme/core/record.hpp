@@ -1,14 +1,15 @@
 #pragma once
 
 #include <abyme/core/error.hpp>
-
-#include <fmt/format.h>
+#include <abyme/core/json.hpp>
 
 #include <charconv>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -41,7 +42,8 @@ public:
   const T& as() const;
   double number() const;
 
-  /// The entry of that name, made where it is not there. Nothing becomes entries.
+  /// The entry of that name, made where it is not there. Nothing becomes entries. \throws Error where it
+  /// holds something else
   Record& operator[](std::string_view name);
   /// The entry of that name, or null.
   const Record* find(std::string_view name) const;
@@ -57,7 +59,7 @@ public:
   friend bool operator==(const Record& a, const Record& b);
 
 private:
-  class Parser;
+  static Record read(JsonReader& json, int depth);
   void write(std::string& text) const;
 
   std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Entries> value_;
@@ -70,17 +72,6 @@ struct Record::Entry {
 };
 
 inline bool operator==(const Record& a, const Record& b) { return a.value_ == b.value_; }
-
-/// A text as JSON, in quotes. What is no UTF-8 stays as it is.
-inline std::string json_text(std::string_view text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    if (static_cast<unsigned char>(c) < 0x20) quoted += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else quoted += c;
-  }
-  return quoted + '"';
-}
 
 template <class T>
 const T& Record::as() const {
@@ -96,12 +87,16 @@ inline double Record::number() const {
 
 inline Record& Record::operator[](std::string_view name) {
   if (is_nothing()) value_ = Entries{};
-  auto& entries = std::get<Entries>(value_);
-  for (Entry& entry : entries) {
+  auto* entries = std::get_if<Entries>(&value_);
+  if (!entries) {
+    throw Error("a record must be empty or have entries to get the entry \"" + std::string(name) +
+                "\", got a value; write it into a record of its own");
+  }
+  for (Entry& entry : *entries) {
     if (entry.name == name) return entry.value;
   }
-  entries.push_back({std::string(name), {}});
-  return entries.back().value;
+  entries->push_back({std::string(name), {}});
+  return entries->back().value;
 }
 
 inline const Record* Record::find(std::string_view name) const {
@@ -166,151 +161,45 @@ inline std::string Record::json() const {
   return text;
 }
 
-class Record::Parser {
-public:
-  explicit Parser(std::string_view text) : text_(text) {}
-
-  Record whole() {
-    Record record = value(0);
-    blanks();
-    if (at_ != text_.size()) fail("the end");
+inline Record Record::read(JsonReader& json, int depth) {
+  if (depth > 200) json.fail("end of the nesting, which is deeper than 200,");
+  if (json.take("{")) {
+    Record record;
+    auto& entries = record.value_.emplace<Entries>();
+    if (json.take("}")) return record;
+    do {
+      std::string name = json.string();
+      json.need(":");
+      entries.push_back({std::move(name), read(json, depth + 1)});
+    } while (json.take(","));
+    json.need("}");
     return record;
   }
+  if (json.take("[")) {
+    List list;
+    if (json.take("]")) return list;
+    do list.push_back(read(json, depth + 1));
+    while (json.take(","));
+    json.need("]");
+    return list;
+  }
+  if (json.next_is('"')) return json.string();
+  if (json.take("true")) return true;
+  if (json.take("false")) return false;
+  if (json.take("null")) return {};
+  if (json.take("NaN")) return std::nan("");
+  if (json.take("Infinity")) return HUGE_VAL;
+  if (json.take("-Infinity")) return -HUGE_VAL;
+  const std::string_view number = json.number();
+  if (json.is_whole()) return json.number_as<std::int64_t>(number);
+  return json.number_as<double>(number);
+}
 
-private:
-  [[noreturn]] void fail(std::string_view wanted) const {
-    throw Error(
-        fmt::format("JSON must be well formed, got no {} at byte {}; the text is damaged", wanted, at_));
-  }
-  void blanks() {
-    while (at_ < text_.size() && std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos)
-      ++at_;
-  }
-  bool take(std::string_view wanted) {
-    if (!text_.substr(at_).starts_with(wanted)) return false;
-    at_ += wanted.size();
-    return true;
-  }
-  bool next_is(char wanted) {
-    blanks();
-    return take(std::string_view(&wanted, 1));
-  }
-  void need(char wanted) {
-    if (!next_is(wanted)) fail(fmt::format("'{}'", wanted));
-  }
-
-  Record value(int depth) {
-    if (depth > 200) fail("end of the nesting, which is deeper than 200,");
-    blanks();
-    if (take("{")) {
-      Record record;
-      record.value_ = Entries{};
-      auto& entries = std::get<Entries>(record.value_);
-      if (next_is('}')) return record;
-      do {
-        blanks();
-        if (!take("\"")) fail("name");
-        std::string name = string();
-        need(':');
-        entries.push_back({std::move(name), value(depth + 1)});
-      } while (next_is(','));
-      need('}');
-      return record;
-    }
-    if (take("[")) {
-      List list;
-      if (next_is(']')) return list;
-      do list.push_back(value(depth + 1));
-      while (next_is(','));
-      need(']');
-      return list;
-    }
-    if (take("\"")) return string();
-    if (take("true")) return true;
-    if (take("false")) return false;
-    if (take("null")) return {};
-    if (take("NaN")) return std::nan("");
-    if (take("Infinity")) return HUGE_VAL;
-    if (take("-Infinity")) return -HUGE_VAL;
-    return number();
-  }
-
-  Record number() {
-    const char* first = text_.data() + at_;
-    const char* last = first;
-    const char* const end = text_.data() + text_.size();
-    while (last != end && std::string_view("+-.0123456789eE").find(*last) != std::string_view::npos) ++last;
-    const bool is_whole = std::string_view(first, last).find_first_of(".eE") == std::string_view::npos;
-    std::int64_t whole = 0;
-    double real = 0;
-    const auto result = is_whole ? std::from_chars(first, last, whole) : std::from_chars(first, last, real);
-    if (result.ec != std::errc() || result.ptr != last || first == last) fail("value");
-    at_ += static_cast<std::size_t>(last - first);
-    return is_whole ? Record(whole) : Record(real);
-  }
-
-  std::string string() {  // behind its first quote
-    std::string text;
-    for (;;) {
-      if (at_ == text_.size()) fail("'\"'");
-      const char c = text_[at_++];
-      if (c == '"') return text;
-      if (c != '\\') {
-        text += c;
-        continue;
-      }
-      if (at_ == text_.size()) fail("character behind '\\'");
-      switch (const char escaped = text_[at_++]) {
-      case 'b': text += '\b'; break;
-      case 'f': text += '\f'; break;
-      case 'n': text += '\n'; break;
-      case 'r': text += '\r'; break;
-      case 't': text += '\t'; break;
-      case 'u': append_utf8(text, unicode()); break;
-      case '"':
-      case '\\':
-      case '/': text += escaped; break;
-      default: fail("escape that JSON knows");
-      }
-    }
-  }
-
-  std::uint32_t hex() {
-    std::uint32_t code = 0;
-    const std::string_view digits = text_.substr(at_, 4);
-    const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), code, 16);
-    if (digits.size() != 4 || result.ptr != digits.data() + 4) fail("four hexadecimal digits");
-    at_ += 4;
-    return code;
-  }
-  std::uint32_t unicode() {
-    const std::uint32_t code = hex();
-    if (code < 0xd800 || code > 0xdfff) return code;
-    if (code > 0xdbff || !take("\\u")) fail("second half of a character");
-    const std::uint32_t low = hex();
-    if (low < 0xdc00 || low > 0xdfff) fail("second half of a character");
-    return 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-  }
-  static void append_utf8(std::string& text, std::uint32_t code) {
-    const auto put = [&text](std::uint32_t byte) { text += static_cast<char>(byte); };
-    if (code < 0x80) return put(code);
-    if (code < 0x800) {
-      put(0xc0 | code >> 6);
-    } else if (code < 0x10000) {
-      put(0xe0 | code >> 12);
-      put(0x80 | (code >> 6 & 0x3f));
-    } else {
-      put(0xf0 | code >> 18);
-      put(0x80 | (code >> 12 & 0x3f));
-      put(0x80 | (code >> 6 & 0x3f));
-    }
-    put(0x80 | (code & 0x3f));
-  }
-
-  std::string_view text_;
-  std::size_t at_ = 0;
-};
-
-inline Record Record::parse(std::string_view json) { return Parser(json).whole(); }
+inline Record Record::parse(std::string_view text) {
+  JsonReader json(text);
+  Record record = read(json, 0);
+  json.need_end();
+  return record;
+}
 
 }  // namespace abyme

@@ -1,10 +1,15 @@
 #pragma once
 
 #include <abyme/core/handle.hpp>
+#include <abyme/core/signals.hpp>
 #include <abyme/core/walk.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +19,13 @@
 #include <vector>
 
 namespace abyme {
+
+/// Something to be done where a run can go on from: a snapshot.
+class BoundaryTask {
+public:
+  virtual ~BoundaryTask() = default;
+  virtual void at_boundary(Run& run) = 0;
+};
 
 /// The stack of frames that digs a tree. Nodes don't recurse: a node says which event comes next, the run
 /// launches the children, so here is the one place for tracing, stops and error paths.
@@ -31,8 +43,9 @@ public:
   }
 
   /// Digs the root until it is done. \throws Error where the user's code or a node threw, with the path, the
-  /// original nested inside, after every `final`.
-  void dig();
+  /// original nested inside, after every `final`. \param begin called when every node has started, to go on
+  /// from a snapshot; \param signals end the run in order, see `Signals`
+  void dig(const std::function<void(Run&)>& begin = {}, const std::vector<int>& signals = {});
 
   /// Ends the whole run: unwinds to `final` when the child that asks for it returns.
   void stop(std::string reason) { ask({nullptr, std::move(reason), {}, {}}); }
@@ -43,6 +56,21 @@ public:
 
   /// Where the run is now: the path of the child that runs.
   std::string path() const;
+
+  const Walk& walk() const { return *walk_; }
+
+  /// Calls the task where every node that is running can be entered again: at once, or behind this child, at
+  /// the first place where that is so.
+  void at_boundary(BoundaryTask& task);
+
+  /// The frames, each as the path of its node, its event, and the number of its next child; nothing where a
+  /// child was hung while the tree ran, since a new tree would not have it.
+  Record position() const;
+  /// Goes on from there, in place of from the root. \throws Error where the tree has no such place.
+  void set_position(const Record& position);
+
+  /// Counts the runs that go on from one another as one: given to files, so that nobody else's is replaced.
+  std::string id;
 
 private:
   using Children = std::vector<std::shared_ptr<Node>>;
@@ -76,6 +104,8 @@ private:
   void hang(Children& children, std::shared_ptr<Node> child);
   void adopt(std::unique_ptr<Walk> walk);
 
+  bool can_go_on() const;
+  void attend();
   void run_frames();
   void push(Node& node);
   void advance();
@@ -91,7 +121,11 @@ private:
   std::unique_ptr<Walk> walk_;
   std::unordered_set<std::shared_ptr<Node>> held_;  // what this walk and those before it look at
   std::vector<Frame> frames_;
-  const Node* leaf_ = nullptr;  // the child that runs, where it has no frame
+  std::atomic<bool> attention_ = false;  // something is to be done before the next child
+  BoundaryTask* waiting_ = nullptr;
+  std::optional<std::string> stop_after_;  // it: why
+  bool grew_ = false;                      // a child was hung while the tree ran
+  const Node* leaf_ = nullptr;             // the child that runs, where it has no frame
   std::optional<Stop> stop_;
   std::vector<Suspended> suspended_;
 };
@@ -147,6 +181,7 @@ inline void Run::hang(Children& children, std::shared_ptr<Node> child) {
     tell();
     throw;
   }
+  grew_ = true;
   std::vector<Node*> added;
   for (Node* node : walk->nodes()) {
     if (!node->run_) added.push_back(node);
@@ -165,9 +200,9 @@ inline void Node::hang(Step event, std::shared_ptr<Node> child) {
 
 inline void Run::run_frames() {
   while (!frames_.empty()) {
-    if (stop_) [[unlikely]] {
-      unwind();
-      continue;
+    if (attention_.load(std::memory_order_relaxed)) [[unlikely]] {
+      attend();
+      if (stop_ || frames_.empty()) continue;
     }
     Frame& frame = frames_.back();
     if (frame.next == frame.last) {
@@ -252,8 +287,79 @@ inline bool Run::reaches_further(const Node* target) const {
   return false;
 }
 
+// ---- what is done between two children ----
+
+inline void Run::attend() {
+  if (stop_) return unwind();
+  attention_ = false;
+  if (const int number = Signals::take()) {
+    stop_after_ = fmt::format("signal {}", Signals::name(number));
+    for (Node* node : walk_->nodes()) {
+      if (!waiting_) waiting_ = dynamic_cast<BoundaryTask*>(node);
+    }
+  }
+  if (waiting_ && can_go_on()) std::exchange(waiting_, nullptr)->at_boundary(*this);
+  if (waiting_) attention_ = true;
+  else if (stop_after_) stop(*std::exchange(stop_after_, std::nullopt));
+}
+
+inline bool Run::can_go_on() const {
+  if (stop_ || !suspended_.empty()) return false;
+  for (const Frame& frame : frames_) {
+    if (!frame.node->can_go_on_in(frame.event)) return false;
+  }
+  return true;
+}
+
+inline void Run::at_boundary(BoundaryTask& task) {
+  if (can_go_on()) return task.at_boundary(*this);
+  waiting_ = &task;
+  attention_ = true;
+}
+
+inline Record Run::position() const {
+  if (grew_) return {};
+  Record::List frames;
+  for (const Frame& frame : frames_) {
+    Record record;
+    record["node"] = walk_->path_of(*frame.node);
+    record["event"] = frame.node->type().events[static_cast<std::size_t>(frame.event.index)];
+    record["next"] = frame.next - frame.node->children(frame.event).data();
+    frames.push_back(std::move(record));
+  }
+  return frames;
+}
+
+inline void Run::set_position(const Record& position) {
+  for (const Record& record : position.as<Record::List>()) {
+    const std::string& path = record.at("node").as<std::string>();
+    const std::string& event = record.at("event").as<std::string>();
+    const std::int64_t next = record.at("next").as<std::int64_t>();
+    Node* found = nullptr;
+    for (Node* node : walk_->nodes()) {
+      if (walk_->path_of(*node) == path) found = node;
+    }
+    const auto names = found ? found->type().events : std::span<const std::string_view>();
+    const auto place = std::find(names.begin(), names.end(), event) - names.begin();
+    const Step step{static_cast<std::int32_t>(place)};
+    if (static_cast<std::size_t>(place) == names.size() || next < 0 ||
+        static_cast<std::size_t>(next) > found->children(step).size()) {
+      throw Error(
+          fmt::format("the tree must have the place where the snapshot was taken, got none at child {} of "
+                      "\"{}\" in {}; build the tree as it was, or start anew",
+                      next, event, path));
+    }
+    const Frame* parent = frames_.empty() ? nullptr : &frames_.back();
+    found->caller_ = found->focused_ ? found->focused_ : parent ? parent->shown : nullptr;
+    push(*found);
+    frames_.back().enter(step);
+    frames_.back().next += next;
+  }
+}
+
 // The first stop holds, unless a later one is an error or reaches further; of two errors both are told.
 inline void Run::ask(Stop stop) {
+  attention_ = true;
   if (!stop_ || (stop.error && !stop_->error) || (!stop.error && reaches_further(stop.target))) {
     stop_ = std::move(stop);
   } else if (stop.error) {
@@ -295,10 +401,12 @@ inline void Run::fail(std::exception_ptr error, std::string where) {
   ask({nullptr, "error: " + what, std::move(error), fmt::format("{}: {}", where, what)});
 }
 
-inline void Run::dig() {
+inline void Run::dig(const std::function<void(Run&)>& begin, const std::vector<int>& signals) {
+  const Signals watch(signals, attention_);
   try {
     for (Node* node : std::vector<Node*>(walk_->nodes())) node->run_started();  // it may hang children
-    push(*root_);
+    if (begin) begin(*this);
+    if (frames_.empty()) push(*root_);
   } catch (...) {
     fail(std::current_exception(), path());
   }

@@ -40,6 +40,13 @@ public:
   /// What the tree looks at and does not own.
   const std::vector<std::shared_ptr<Node>>& looked_at() const { return looked_at_; }
   bool contains(const Node& node) const { return known_.contains(&node); }
+  /// The first path to a node, by which a snapshot knows it.
+  std::string path_of(const Node& node) const {
+    for (std::size_t at = 0; at < visits_.size(); ++at) {
+      if (visits_[at].link.node == &node) return path(at);
+    }
+    return std::string(node.name());
+  }
 
 private:
   friend class Place;
@@ -103,6 +110,7 @@ public:
   }
   /// All nodes of the tree, each once.
   const std::vector<Node*>& nodes() const { return walk_.nodes(); }
+  const Walk& walk() const { return walk_; }
   /// Says that `writer` alone writes `file`: this node, or what it shares with others that write there too.
   /// A fault where somebody else in the tree does.
   void claim(const std::string& file, const void* writer = nullptr) const {
