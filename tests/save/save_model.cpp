@@ -63,9 +63,11 @@ TEST_CASE("parameters and buffers are saved under the names of PyTorch's state_d
   const auto header = header_of(folder / "deep/net.safetensors");
   std::set<std::string> names;
   for (const auto& [name, entry] : header.items()) names.insert(name);
-  CHECK(names == std::set<std::string>{"first.bias", "first.weight", "norm.bias", "norm.num_batches_tracked",
-                                       "norm.running_mean", "norm.running_var", "norm.weight", "second.tied",
-                                       "second.weight"});
+  CHECK(header["__metadata__"]["format"] == "pt");
+  CHECK(header["__metadata__"]["ties"] == R"([["first.weight","second.tied"]])");
+  CHECK(names == std::set<std::string>{"__metadata__", "first.bias", "first.weight", "norm.bias",
+                                       "norm.num_batches_tracked", "norm.running_mean", "norm.running_var",
+                                       "norm.weight", "second.tied", "second.weight"});
   CHECK(header["norm.num_batches_tracked"]["dtype"] == "I64");
   CHECK(header["first.weight"]["shape"] == std::vector{3, 2});
   const auto data = content(folder / "deep/net.safetensors");

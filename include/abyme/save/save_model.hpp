@@ -3,7 +3,7 @@
 #include <abyme/core/ground.hpp>
 #include <abyme/pass/model.hpp>
 #include <abyme/save/new_path.hpp>
-#include <abyme/save/safetensors.hpp>
+#include <abyme/save/weights.hpp>
 
 #include <torch/nn/module.h>
 #include <torch/serialize/output-archive.h>
@@ -18,15 +18,6 @@
 #include <vector>
 
 namespace abyme {
-
-/// The parameters and buffers of a model, under the names that PyTorch's `state_dict` gives them.
-inline std::vector<NamedTensor> named_tensors(const torch::nn::Module& model) {
-  std::vector<NamedTensor> all;
-  for (const auto& each : model.named_parameters()) all.push_back({each.key(), each.value()});
-  for (const auto& each : model.named_buffers()) all.push_back({each.key(), each.value()});
-  std::erase_if(all, [](const NamedTensor& each) { return !each.tensor.defined(); });
-  return all;
-}
 
 struct SaveModelOptions {
   bool overwrite = false;          ///< one file, replaced at each dig, in place of a new one
@@ -65,7 +56,7 @@ public:
     if (finished == entry) return events["before_save"];
     if (finished == events["after_save"]) return done;
     const auto write = [this](File& out) {
-      if (!options.archive) return write_safetensors(out, named_tensors(*model_));
+      if (!options.archive) return write_weights(out, *model_);
       torch::serialize::OutputArchive archive;
       model_->save(archive);
       std::exception_ptr failed;  // told at the end: where its writer throws, LibTorch ends the program
