@@ -12,13 +12,16 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -36,8 +39,8 @@ constexpr c10::StreamId pool_stream = 7;
 
 std::recursive_mutex mutex;
 Lines log;
-std::map<c10::StreamId, std::deque<std::function<void()>>> queues;
 std::set<const void*> pinned;
+std::map<c10::StreamId, std::deque<std::function<void()>>> queues;
 thread_local c10::StreamId current = 0;
 
 void add(std::string line) {
@@ -123,10 +126,10 @@ struct Hooks final : at::PrivateUse1HooksInterface {
 
 at::Tensor copy(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
   const auto bytes = [](const at::Tensor& tensor) { return static_cast<char*>(tensor.data_ptr()); };
-  CHECK(from.strides() == to.strides());
+  if (from.strides() != to.strides()) throw std::logic_error("only dense copies are asked for");
   // As LibTorch's own memory, that of the copy stays until it is done.
   auto run = [source = bytes(from), target = bytes(to), size = from.nbytes(), from = from.storage(),
-              to = to.storage()] { std::memcpy(target, source, size); };
+              to = to.storage()] { std::copy_n(source, size, target); };
   if (non_blocking && from.is_pinned()) {
     add("copy on " + name(current));
     const std::lock_guard lock(mutex);
