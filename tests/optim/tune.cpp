@@ -23,7 +23,6 @@ struct FakeClock {
   using rep = duration::rep;
   using period = duration::period;
   using time_point = std::chrono::time_point<FakeClock>;
-  static constexpr bool is_steady = true;
   static inline duration time{};
   static time_point now() { return time_point(time); }
 };

@@ -12,8 +12,9 @@
 #include <abyme/core/error.hpp>
 #include <abyme/optim/layer_weights.hpp>
 #include <abyme/optim/memory_order.hpp>
-#include <abyme/optim/trial.hpp>
+#include <abyme/optim/timed_ways.hpp>
 #include <abyme/optim/tune_report.hpp>
+#include <abyme/optim/untouched.hpp>
 #include <abyme/optim/weight_uses.hpp>
 
 #include <algorithm>
@@ -75,7 +76,7 @@ public:
     Orders now = convolutions_together(before);
     put(now);
     others_one_by_one(report, uses, before, now);
-    const Times whole = compare_models(now == before ? std::vector{before} : std::vector{before, now});
+    const TimedWays whole = compare_models(now == before ? std::vector{before} : std::vector{before, now});
     report.before = whole.microseconds.front();
     report.after = whole.microseconds.back();
     if (report.after < report.before) {
@@ -161,24 +162,24 @@ private:
                          Orders& now) {
     const bool is_new = !(now == before);  // the convolutions, or the batch
     const std::vector<WeightUses> uses = is_new ? watch(now.channels_last) : uses_before;
-    std::map<std::string, Times> known;  // of layers alike
+    std::map<std::string, TimedWays> known;  // of layers alike
     for (std::size_t i = 0; i < weights_.size(); ++i) {
       const LayerWeight& weight = weights_[i];
       const auto way = [&](const WeightUses& of, at::IntArrayRef strides) {
-        return Way{.run = RepeatUses(of, weight.parameter, strides, options_.training)};
+        return TimedWay{.run = RepeatUses(of, weight.parameter, strides, options_.training)};
       };
       const at::IntArrayRef strides = before.data[i].strides();
-      Times times;
+      TimedWays times;
       if (weight.convolution) {
-        std::vector<Way> ways{way(uses_before[i], strides)};
+        std::vector<TimedWay> ways{way(uses_before[i], strides)};
         if (is_new) ways.push_back(way(uses[i], now.data[i].strides()));
-        times = compare<Clock>(ways, trial());
+        times = time_ways<Clock>(ways, timing());
         times.best = ways.size() - 1;
       } else {
         const auto& other = strides == weight.plain ? weight.other : weight.plain;
         const std::string layer = uses[i].signature();
         if (!known.contains(layer))
-          known[layer] = compare<Clock>({way(uses[i], strides), way(uses[i], other)}, trial());
+          known[layer] = time_ways<Clock>({way(uses[i], strides), way(uses[i], other)}, timing());
         times = known[layer];
         if (times.best == 1) now.data[i] = laid_out(before.data[i], other);
       }
@@ -188,13 +189,13 @@ private:
   }
 
   // The model with its weights and the batch in these orders.
-  Times compare_models(const std::vector<Orders>& all) {
-    std::vector<Way> ways;
+  TimedWays compare_models(const std::vector<Orders>& all) {
+    std::vector<TimedWay> ways;
     for (const Orders& orders : all) {
       ways.push_back({.prepare = [this, &orders] { put(orders); },
                       .run = [this, &orders] { run_model(orders.channels_last); }});
     }
-    return compare<Clock>(ways, trial());
+    return time_ways<Clock>(ways, timing());
   }
 
   // Hands gradients out, so that those of the parameters stay, and no optimizer that waits for them runs.
@@ -219,7 +220,7 @@ private:
     }
   }
 
-  Trial trial() const {
+  Timing timing() const {
     const auto comparisons = double(weights_.size() + 2);
     return {options_.rounds, options_.margin, options_.budget / comparisons, [device = device_] {
               if (!device.is_cpu())
@@ -239,7 +240,7 @@ private:
 /// The inputs of a batch: of an `ab::Batch`, a `torch::data::Example<>`, a pair of inputs and targets, or the
 /// tensor itself.
 template <class Batch>
-at::Tensor inputs_of(const Batch& batch) {
+at::Tensor batch_inputs(const Batch& batch) {
   if constexpr (std::is_convertible_v<const Batch&, at::Tensor>) return batch;
   else if constexpr (requires { batch.inputs; }) return batch.inputs;
   else if constexpr (requires { batch.first; }) return batch.first;
@@ -254,9 +255,10 @@ at::Tensor inputs_of(const Batch& batch) {
 ///     std::cout << ab::tune(model, batch);
 ///
 /// Shapes, values, names, saved files and the tensors that are the parameters stay, so optimizers made before
-/// go on; results differ by rounding only. Gradients come in the order of their weights. The trial runs leave
-/// gradients, buffers, modes and LibTorch's default random generators as they were; what else a `forward` of
-/// your own counts, counts. `ab::memory_orders` tells the orders, `ab::set_memory_orders` puts them back.
+/// go on; results differ by rounding only (dropout draws in memory order, so where it follows a convolution
+/// it drops others). Gradients come in the order of their weights. The trial runs leave gradients, buffers,
+/// modes and LibTorch's default random generators as they were; what else a `forward` of your own counts,
+/// counts. `ab::memory_orders` tells the orders, `ab::set_memory_orders` puts them back.
 ///
 /// Weights stay as they are where another order is no clear gain, where they share memory with another
 /// tensor of the model, and in recurrent layers. Takes a few seconds (see the options), and memory for a
@@ -278,7 +280,7 @@ TuneReport tune(Model&& model, Batch&& batch, const TuneOptions& options = {}) {
     return Tuner<Clock>(
         module, [&](bool) -> at::Tensor { return batch(); }, false, options)();
   } else {
-    const at::Tensor inputs = inputs_of(batch);
+    const at::Tensor inputs = batch_inputs(batch);
     const auto channels_last = at::MemoryFormat::ChannelsLast;
     const bool convertible = inputs.dim() == 4 && !inputs.is_contiguous(channels_last);
     const auto forward = [&](bool convert) -> at::Tensor {
