@@ -68,6 +68,17 @@ public:
     }
   }
 
+  /// Replaces bytes that were written, wherever the end is.
+  void overwrite(std::uint64_t place, std::string_view text) {
+    while (!text.empty()) {
+      const auto written = ::pwrite(descriptor_, text.data(), text.size(), static_cast<off_t>(place));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) fail();
+      place += static_cast<std::uint64_t>(written);
+      text.remove_prefix(static_cast<std::size_t>(written));
+    }
+  }
+
   /// Waits until all is on the disk.
   void sync() {
     if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != ENOTSUP) fail();  // a pipe has no disk
@@ -142,6 +153,23 @@ bool write_atomically(const std::filesystem::path& path, Write write, Existing e
     ::close(descriptor);
   }
   return true;
+}
+
+/// Takes from a file what was written behind its first `size` bytes: a run goes on from where a snapshot was
+/// taken. \throws Error where it has less, so that it is another file
+inline void cut_file(const std::filesystem::path& path, std::uint64_t size) {
+  std::error_code error;
+  const std::uint64_t there = std::filesystem::file_size(path, error);
+  if (error || there < size) {
+    throw Error(
+        fmt::format("the file {} must be that of the run which goes on, with at least {} bytes, got {}; put "
+                    "it back, or start anew",
+                    path.string(), size, error ? error.message() : fmt::format("{} bytes", there)));
+  }
+  std::filesystem::resize_file(path, size, error);
+  if (error)
+    throw Error(fmt::format("the file {} must be writable, got \"{}\"; change its rights", path.string(),
+                            error.message()));
 }
 
 /// Keeps a file that is there already as NAME.bck, in place of an earlier one of that name. \throws Error
