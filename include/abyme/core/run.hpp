@@ -63,6 +63,9 @@ public:
   /// the first place where that is so.
   void at_boundary(BoundaryTask& task);
 
+  /// Whether the tree takes snapshots, so that nodes must remember what only these need.
+  bool keeps_positions() const { return keeps_positions_; }
+
   /// The frames, each as the path of its node, its event, and the number of its next child; nothing where a
   /// child was hung while the tree ran, since a new tree would not have it.
   Record position() const;
@@ -124,8 +127,9 @@ private:
   std::atomic<bool> attention_ = false;  // something is to be done before the next child
   BoundaryTask* waiting_ = nullptr;
   std::optional<std::string> stop_after_;  // it: why
-  bool grew_ = false;                      // a child was hung while the tree ran
-  const Node* leaf_ = nullptr;             // the child that runs, where it has no frame
+  bool keeps_positions_ = false;
+  bool grew_ = false;           // a child was hung while the tree ran
+  const Node* leaf_ = nullptr;  // the child that runs, where it has no frame
   std::optional<Stop> stop_;
   std::vector<Suspended> suspended_;
 };
@@ -150,6 +154,7 @@ inline void Run::adopt(std::unique_ptr<Walk> walk) {
   for (Node* node : walk_->nodes()) {
     node->run_ = this;
     node->focused_ = node->focus().get();
+    keeps_positions_ = keeps_positions_ || dynamic_cast<BoundaryTask*>(node);
   }
   frames_.reserve(walk_->depth());
 }
@@ -331,6 +336,12 @@ inline Record Run::position() const {
 }
 
 inline void Run::set_position(const Record& position) {
+  struct Place {
+    Node* node;
+    Step event;
+    std::int64_t next;
+  };
+  std::vector<Place> places;
   for (const Record& record : position.as<Record::List>()) {
     const std::string& path = record.at("node").as<std::string>();
     const std::string& event = record.at("event").as<std::string>();
@@ -340,20 +351,23 @@ inline void Run::set_position(const Record& position) {
       if (walk_->path_of(*node) == path) found = node;
     }
     const auto names = found ? found->type().events : std::span<const std::string_view>();
-    const auto place = std::find(names.begin(), names.end(), event) - names.begin();
-    const Step step{static_cast<std::int32_t>(place)};
-    if (static_cast<std::size_t>(place) == names.size() || next < 0 ||
-        static_cast<std::size_t>(next) > found->children(step).size()) {
+    const auto index = static_cast<std::size_t>(std::find(names.begin(), names.end(), event) - names.begin());
+    const Step step{static_cast<std::int32_t>(index)};
+    if (index == names.size() || next < 0 || static_cast<std::size_t>(next) > found->children(step).size()) {
       throw Error(
-          fmt::format("the tree must have the place where the snapshot was taken, got none at child {} of "
-                      "\"{}\" in {}; build the tree as it was, or start anew",
+          fmt::format("the tree must have the place where the snapshot was taken, got none at child {} "
+                      "of \"{}\" in {}; build the tree as it was, or start anew",
                       next, event, path));
     }
-    const Frame* parent = frames_.empty() ? nullptr : &frames_.back();
-    found->caller_ = found->focused_ ? found->focused_ : parent ? parent->shown : nullptr;
-    push(*found);
-    frames_.back().enter(step);
-    frames_.back().next += next;
+    places.push_back({found, step, next});
+  }
+  for (const Place& place : places) {
+    Node& node = *place.node;
+    Node* above = frames_.empty() ? nullptr : frames_.back().shown;
+    node.caller_ = node.focused_ ? node.focused_ : above;
+    push(node);
+    frames_.back().enter(place.event);
+    frames_.back().next += place.next;
   }
 }
 

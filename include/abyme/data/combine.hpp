@@ -14,6 +14,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -53,6 +54,10 @@ public:
   }
   std::optional<std::int64_t> total() const { return source_.total(); }
 
+  void save(Kept& kept) const { source_.save(kept); }
+  void load(const Kept& kept) { source_.load(kept); }
+  bool may_draw_at_random() const { return true; }  // as a function may that changes images
+
 private:
   RangeSource<Range> source_;
   Function function_;
@@ -74,6 +79,10 @@ public:
     const auto all = source_.total();
     return all ? std::optional(std::min(*all, count_)) : std::nullopt;
   }
+
+  void save(Kept& kept) const { source_.save(kept); }
+  void load(const Kept& kept) { source_.load(kept); }
+  bool may_draw_at_random() const { return source_.may_draw_at_random(); }
 
 private:
   RangeSource<Range> source_;
@@ -109,6 +118,10 @@ public:
     return *once * times_;
   }
 
+  void save(Kept& kept) const { source_.save(kept); }
+  void load(const Kept& kept) { source_.load(kept); }
+  bool may_draw_at_random() const { return source_.may_draw_at_random(); }
+
 private:
   RangeSource<Range> source_;
   std::int64_t times_, started_ = 0;
@@ -139,6 +152,20 @@ public:
       sum += *each;
     }
     return sum;
+  }
+
+  void save(Kept& kept) const {
+    for (std::size_t i = 0; i < sources_.size(); ++i) {
+      Kept inner;
+      sources_[i]->save(inner);
+      kept.set_part(std::to_string(i), std::move(inner));
+    }
+  }
+  void load(const Kept& kept) {
+    for (std::size_t i = 0; i < sources_.size(); ++i) sources_[i]->load(kept.part(std::to_string(i)));
+  }
+  bool may_draw_at_random() const {
+    return std::ranges::any_of(sources_, [](const auto& source) { return source->may_draw_at_random(); });
   }
 
 private:
@@ -173,6 +200,10 @@ public:
     const auto all = source_.total();
     return all ? std::optional((*all - rank_ + world_size_ - 1) / world_size_) : std::nullopt;
   }
+
+  void save(Kept& kept) const { source_.save(kept); }
+  void load(const Kept& kept) { source_.load(kept); }
+  bool may_draw_at_random() const { return source_.may_draw_at_random(); }
 
 private:
   RangeSource<Range> source_;

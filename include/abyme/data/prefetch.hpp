@@ -51,6 +51,10 @@ public:
   }
   std::optional<std::int64_t> total() const { return work_->total; }
 
+  void save(Kept& kept) const { work_->idle_source().save(kept); }
+  void load(const Kept& kept) { work_->idle_source().load(kept); }
+  bool may_draw_at_random() const { return work_->may_draw_at_random(); }
+
 private:
   // Shared by two threads, so it has one address.
   class Work {
@@ -87,6 +91,13 @@ private:
       changed_.notify_all();
       return batch;
     }
+
+    /// Whoever asks for it between two passes ends the one before.
+    RangeSource<Range>& idle_source() {
+      stop();
+      return source_;
+    }
+    bool may_draw_at_random() const { return source_.may_draw_at_random(); }
 
     const std::optional<std::int64_t> total;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <abyme/core/kept.hpp>
 #include <abyme/core/own.hpp>
 #include <abyme/core/value.hpp>
 
@@ -8,6 +9,7 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <type_traits>
 #include <utility>
 
@@ -34,6 +36,12 @@ public:
   /// How many batches a pass has, where that is known.
   virtual std::optional<std::int64_t> total() const = 0;
   virtual const TypeId& batch_type() const = 0;
+
+  /// What the next pass depends on, such as a generator of its own: for snapshots.
+  virtual void save(Kept& kept) const = 0;
+  virtual void load(const Kept& kept) = 0;
+  /// Whether a batch may depend on the default generator, as those of a sampler or a function do.
+  virtual bool may_draw_at_random() const = 0;
 };
 
 template <BatchRange Range>
@@ -85,6 +93,19 @@ public:
     else return std::nullopt;
   }
   const TypeId& batch_type() const override { return type_id<Batch>; }
+
+  // A range of one's own takes part in snapshots with `save` and `load`; where it has nothing to keep, a new
+  // pass must give the same batches again.
+  void save(Kept& kept) const override {
+    if constexpr (reflect::SelfKeeping<Range>) range_->save(kept);
+  }
+  void load(const Kept& kept) override {
+    if constexpr (reflect::SelfKeeping<Range>) range_->load(kept);
+  }
+  bool may_draw_at_random() const override {
+    if constexpr (requires { range_->may_draw_at_random(); }) return range_->may_draw_at_random();
+    else return !std::ranges::forward_range<Range>;  // what lies there is there again
+  }
 
 private:
   std::shared_ptr<Range> range_;

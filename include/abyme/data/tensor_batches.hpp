@@ -1,12 +1,13 @@
 #pragma once
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/randperm_ops.h>
 #include <fmt/format.h>
 
 #include <abyme/core/error.hpp>
+#include <abyme/core/kept.hpp>
 #include <abyme/data/batch.hpp>
+#include <abyme/data/generator_state.hpp>
 #include <abyme/data/row_buffers.hpp>
 
 #include <algorithm>
@@ -93,6 +94,11 @@ public:
   /// Samples in the data.
   std::int64_t samples() const { return samples_; }
   const Options& options() const { return options_; }
+
+  /// What its next epoch depends on: the state of its generator.
+  void save(Kept& kept) const { kept.add("generator", generator_state(generator_)); }
+  void load(const Kept& kept) { set_generator_state(generator_, kept.tensor("generator")); }
+  bool may_draw_at_random() const { return false; }
 
 private:
   void draw() {

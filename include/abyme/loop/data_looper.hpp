@@ -1,6 +1,7 @@
 #pragma once
 
 #include <abyme/core/ground.hpp>
+#include <abyme/data/generator_state.hpp>
 #include <abyme/data/source.hpp>
 
 #include <cstdint>
@@ -70,13 +71,11 @@ public:
     }
     if (finished == events["end"]) return done;
     if (finished == entry) {
-      counter = drawn_ = 0;
-      batch_ = nullptr;
-      source_->restart();
+      counter = 0;
+      begin();
       return events["start"];
     }
-    batch_ = source_->next();  // the last batch is gone where it lay in the range's iterator
-    drawn_ += batch_ != nullptr;
+    draw();
     return batch_ ? events["iteration_start"] : events["end"];
   }
 
@@ -84,10 +83,76 @@ public:
     if (!has_children()) place.fault("a looper needs a child, got none; hang one on \"iteration_end\"");
   }
 
+  void run_started() override { keeps_ = run()->keeps_positions(); }
+
+  void hold(Holdings& holdings) override {
+    holdings.add_own("data", {[this](Kept& kept) { save(kept); }, [this](const Kept& kept) { load(kept); }});
+  }
+
 private:
+  void begin() {
+    if (keeps_) {  // a snapshot in this pass goes through it again, up to where it was
+      at_begin_ = Kept();
+      source_->save(at_begin_);
+      is_random_ = source_->may_draw_at_random();
+      if (is_random_) before_pass_ = generator_state(default_generator());
+    }
+    is_over_ = false;
+    batch_ = nullptr;
+    drawn_ = 0;
+    source_->restart();
+  }
+  void draw() {
+    if (keeps_ && is_random_) before_draw_ = generator_state(default_generator());
+    batch_ = source_->next();  // the last batch is gone where it lay in the range's iterator
+    drawn_ += batch_ != nullptr;
+    is_over_ = batch_ == nullptr;
+  }
+
+  void save(Kept& kept) const {
+    kept.data["drawn"] = drawn_;
+    kept.data["has_batch"] = batch_ != nullptr;
+    kept.data["is_over"] = is_over_;
+    Kept source;
+    if (is_over_) source_->save(source);
+    else source = at_begin_;
+    kept.set_part("source", std::move(source));
+    if (!is_random_ || is_over_) return;
+    kept.add("before_pass", before_pass_);
+    kept.add("before_draw", before_draw_);
+  }
+  // The default generator is put right by the snapshot, later.
+  void load(const Kept& kept) {
+    source_->load(kept.part("source"));
+    const auto drawn = kept.data.at("drawn").as<std::int64_t>();
+    const bool is_over = kept.data.at("is_over").as<bool>();
+    if (is_over) {
+      drawn_ = drawn;
+      return;
+    }
+    const at::Tensor before_pass = kept.tensor("before_pass"), before_draw = kept.tensor("before_draw");
+    if (before_pass.defined()) set_generator_state(default_generator(), before_pass);
+    begin();
+    while (drawn_ < drawn) {
+      if (drawn_ == drawn - 1 && before_draw.defined()) set_generator_state(default_generator(), before_draw);
+      draw();
+      if (!batch_)
+        throw Error(
+            fmt::format("{}: the data must be that of the snapshot, got {} batches where it had at least "
+                        "{}; give it the same data",
+                        name(), drawn_, drawn));
+    }
+  }
+
   std::unique_ptr<Source> source_;
   const void* batch_ = nullptr;
   std::int64_t drawn_ = 0;  // batches in this pass, the present one included
+  bool is_over_ = true;     // no pass is under way
+
+  // For snapshots, where the tree takes some:
+  bool keeps_ = false, is_random_ = false;
+  Kept at_begin_;                         // what the source was when this pass began
+  at::Tensor before_pass_, before_draw_;  // the default generator's state, where batches may depend on it
 };
 using DataLooper = Handle<DataLooperNode>;
 

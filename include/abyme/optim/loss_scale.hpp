@@ -42,6 +42,17 @@ public:
     at::_ops::_amp_update_scale_::call(scale_, growth_, found, growth, backoff, interval_);
   }
 
+  void save(Kept& kept) const {
+    kept.add("scale", scale_);
+    kept.add("growth", growth_);
+  }
+  void load(const Kept& kept, at::Device device) {
+    scale_ = kept.tensor("scale");
+    growth_ = kept.tensor("growth");
+    if (scale_.defined()) scale_ = scale_.to(device);
+    if (growth_.defined()) growth_ = growth_.to(device);
+  }
+
   /// Without dimensions, float32; undefined before the first loss.
   const at::Tensor& scale() const { return scale_; }
 

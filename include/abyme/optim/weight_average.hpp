@@ -5,7 +5,11 @@
 #include <ATen/ops/_foreach_lerp_ops.h>
 #include <torch/optim/optimizer.h>
 
+#include <abyme/core/kept.hpp>
+
 #include <cstddef>
+#include <cstdint>
+#include <string>
 #include <vector>
 
 namespace abyme::optim {
@@ -38,6 +42,27 @@ public:
     }
   }
   bool swapped() const { return swapped_; }
+
+  void save(Kept& kept) const {
+    kept.data["swapped"] = swapped_;
+    kept.data["count"] = averages_.size();
+    for (std::size_t i = 0; i < averages_.size(); ++i) kept.add(std::to_string(i), averages_[i]);
+  }
+  /// \param optimizer whose parameters these are the averages of
+  void load(const Kept& kept, const torch::optim::Optimizer& optimizer) {
+    swapped_ = kept.data.at("swapped").as<bool>();
+    const auto count = static_cast<std::size_t>(kept.data.at("count").as<std::int64_t>());
+    parameters_.clear();
+    averages_.clear();
+    for (const auto& group : optimizer.param_groups()) {
+      for (const at::Tensor& parameter : group.params()) {
+        if (parameters_.size() == count) return;
+        add(parameter, parameters_.size());
+        const at::NoGradGuard no_grad;
+        averages_.back().copy_(kept.tensor(std::to_string(parameters_.size() - 1)));
+      }
+    }
+  }
 
   /// In the order of the optimizer; empty before the first step.
   const std::vector<at::Tensor>& parameters() const { return parameters_; }

@@ -5,6 +5,8 @@
 #include <abyme/pass/model.hpp>
 #include <abyme/pass/step_function.hpp>
 #include <abyme/pass/update.hpp>
+#include <abyme/save/model_part.hpp>
+#include <abyme/save/optimizer_part.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -66,7 +68,7 @@ public:
   bool updates() const { return update_ != nullptr; }
   const torch::nn::Module& model() const { return *model_; }
   Opaque optimizer() const {
-    return {&type_id<torch::optim::Optimizer>, updates() ? &update_->optimizer() : nullptr};
+    return {&type_id<torch::optim::Optimizer>, updates() ? update_->optimizer().get() : nullptr};
   }
   at::Tensor gradient_norm() const { return updates() ? update_->norm() : at::Tensor(); }
   at::Tensor scale() const { return updates() ? update_->scale() : at::Tensor(); }
@@ -142,6 +144,16 @@ public:
     }
     return fields_;
   }
+
+  void hold(Holdings& holdings) override {
+    holdings.add("model", model_.get(), model_part(model_));
+    if (!updates()) return;
+    holdings.add("optimizer", update_->optimizer().get(), optimizer_part(update_->optimizer()));
+    holdings.add_own("update", {[this](Kept& kept) { update_->save(kept); },
+                                [this](const Kept& kept) { update_->load(kept); }});
+  }
+  // Outputs and graph live for one dig.
+  bool can_go_on_in(Step) const override { return false; }
 
   void check(Place& place) const override {
     reflect::check(options, updates(), updates() && update_->needs_closure(), place);

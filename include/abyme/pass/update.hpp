@@ -88,8 +88,36 @@ public:
     return 1;
   }
 
+  /// What a snapshot holds beside the model and the optimizer: the averages, the scale, and the gradients of
+  /// a step whose batches are not all there.
+  void save(Kept& kept) {
+    kept.data["batches"] = window_.batches;
+    kept.data["unit"] = window_.unit;
+    kept.data["weight"] = window_.weight;
+    if (window_.batches > 0)
+      each_parameter([&](std::size_t i, const at::Tensor& parameter) {
+        kept.add(fmt::format("gradient.{}", i), parameter.grad());
+      });
+    if (scale_) kept.set_part("scale", kept_of(*scale_));
+    if (average_) kept.set_part("average", kept_of(*average_));
+  }
+  void load(const Kept& kept) {
+    window_.batches = kept.data.at("batches").as<std::int64_t>();
+    window_.unit = kept.data.at("unit").number();
+    window_.weight = kept.data.at("weight").number();
+    at::Device device = at::kCPU;
+    each_parameter([&](std::size_t i, const at::Tensor& parameter) {
+      device = parameter.device();
+      const at::Tensor gradient = kept.tensor(fmt::format("gradient.{}", i));
+      parameter.mutable_grad() =
+          gradient.defined() ? optim::in_order_of(parameter, gradient.to(device)) : gradient;
+    });
+    if (scale_ && kept.data.find("scale")) scale_->load(kept.part("scale"), device);
+    if (average_ && kept.data.find("average")) average_->load(kept.part("average"), *optimizer_);
+  }
+
   bool needs_closure() const { return needs_closure_; }
-  torch::optim::Optimizer& optimizer() const { return *optimizer_; }
+  const std::shared_ptr<torch::optim::Optimizer>& optimizer() const { return optimizer_; }
   std::optional<optim::WeightAverage>& average() { return average_; }
   /// Of all gradients before they were clipped; undefined without `clip_norm`, and before the first step.
   const at::Tensor& norm() const { return norm_; }
@@ -217,6 +245,20 @@ private:
       }
       return anew;
     });
+  }
+
+  template <class Thing>
+  static Kept kept_of(const Thing& thing) {
+    Kept kept;
+    thing.save(kept);
+    return kept;
+  }
+  template <class Visit>
+  void each_parameter(Visit visit) const {
+    std::size_t i = 0;
+    for (const auto& group : optimizer_->param_groups()) {
+      for (const at::Tensor& parameter : group.params()) visit(i++, parameter);
+    }
   }
 
   std::shared_ptr<torch::nn::Module> model_;

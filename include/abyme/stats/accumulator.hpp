@@ -4,6 +4,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 
+#include <abyme/core/kept.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -50,6 +52,12 @@ public:
   Gathered& gathered() {
     fold();
     return gathered_;
+  }
+
+  void save(Kept& kept) const { keep(kept, "gathered", gathered()); }
+  void load(const Kept& kept) {
+    weights_.clear();
+    put_back(kept, "gathered", gathered_);
   }
 
 private:

@@ -55,6 +55,26 @@ public:
     return *moments_;
   }
 
+  void save(Kept& kept) const {
+    const at::Tensor all = at::empty({static_cast<std::int64_t>(values_.size()), 2}, at::kDouble);
+    auto* number = static_cast<double*>(all.mutable_data_ptr());
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      const auto& [value, weight] = values_[(static_cast<std::size_t>(oldest_) + i) % values_.size()];
+      *number++ = value;
+      *number++ = weight;
+    }
+    kept.add("values", all);
+  }
+  void load(const Kept& kept) {
+    values_.clear();
+    oldest_ = 0;
+    moments_.reset();
+    const at::Tensor all = kept.tensor("values");
+    if (!all.defined()) return;
+    const double* number = all.const_data_ptr<double>();
+    for (std::int64_t i = 0; i < all.size(0); ++i) values_.emplace_back(number[2 * i], number[2 * i + 1]);
+  }
+
 private:
   std::vector<std::pair<double, double>> values_;
   std::ptrdiff_t oldest_ = 0;

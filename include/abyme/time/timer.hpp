@@ -51,6 +51,20 @@ public:
     return done;
   }
 
+  void hold(Holdings& holdings) override {
+    holdings.add_own(
+        "clock",
+        {[this](Kept& kept) { keep(kept, "running", since_ ? elapsed() : std::optional<Duration>()); },
+         [this](const Kept& kept) {
+           std::optional<Duration> running;
+           put_back(kept, "running", running);
+           since_.reset();
+           if (running)
+             since_ = std::chrono::steady_clock::now() -
+                      std::chrono::duration_cast<std::chrono::steady_clock::duration>(*running);
+         }});
+  }
+
 private:
   static double now() { return Duration(std::chrono::system_clock::now().time_since_epoch()).count(); }
   void stop() {

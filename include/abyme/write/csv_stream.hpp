@@ -82,6 +82,16 @@ public:
   }
 
   void run_ended() override { file_.close(); }
+  void hold(Holdings& holdings) override {
+    holdings.add_own("file", {[this](Kept& kept) {
+                                file_.save(kept);
+                                keep(kept, "columns", names_);
+                              },
+                              [this](const Kept& kept) {
+                                file_.load(kept);
+                                put_back(kept, "columns", names_);
+                              }});
+  }
 
   void check(Place& place) const override {
     const std::string fault = CSVFormat{options.separator, options.line_separator}.fault();

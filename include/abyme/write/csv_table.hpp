@@ -1,8 +1,10 @@
 #pragma once
 
+#include <abyme/core/kept.hpp>
 #include <abyme/save/file.hpp>
 #include <abyme/write/csv_text.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -107,6 +109,35 @@ public:
     path_.clear();
   }
 
+  /// For snapshots. The lines in the file stay there: of these only the number is kept.
+  void save(Kept& kept) const {
+    keep(kept, "columns", columns_);
+    keep(kept, "line", line_);
+    keep(kept, "last", last_);
+    keep(kept, "waiting", waiting_);
+    keep(kept, "committed", committed_);
+    keep(kept, "written", written_);
+    keep(kept, "written_columns", written_columns_);
+    keep(kept, "begun", begun_);
+    keep(kept, "path", path_);
+  }
+  /// Goes on from there: lines and columns that came later are taken from the file. \throws Error where that
+  /// is gone, or has fewer lines
+  void load(const Kept& kept) {
+    put_back(kept, "columns", columns_);
+    put_back(kept, "line", line_);
+    put_back(kept, "last", last_);
+    put_back(kept, "waiting", waiting_);
+    put_back(kept, "committed", committed_);
+    put_back(kept, "written", written_);
+    put_back(kept, "written_columns", written_columns_);
+    put_back(kept, "begun", begun_);
+    put_back(kept, "path", path_);
+    places_.clear();
+    for (std::size_t i = 0; i < columns_.size(); ++i) places_.emplace(columns_[i], i);
+    if (begun_) cut();
+  }
+
   /// Names its file, for all nodes and for the length of a run.
   void set_path(std::string path) { path_ = std::move(path); }
   bool has_path() const { return !path_.empty(); }
@@ -119,6 +150,31 @@ private:
     throw Error(fmt::format("the file {} must stay where it is while the run writes it, but it is gone; put "
                             "it back, or copy it in place of moving it",
                             path_));
+  }
+  // Leaves the header and the lines that were written, with the columns that these had.
+  void cut() {
+    std::string old;
+    {
+      std::ifstream in(path_, std::ios::binary);
+      if (!in) fail_gone();
+      old.assign(std::istreambuf_iterator<char>(in), {});
+    }
+    std::string kept;
+    std::string_view rest = old;
+    for (std::int64_t i = 0; i <= written_; ++i) {
+      const std::size_t length = format_.line_length(rest);
+      std::string_view line = rest.substr(0, length);
+      if (!line.ends_with(format_.line_separator))
+        throw Error(
+            fmt::format("the file {} must be that of the run which goes on, with {} lines, got {}; put it "
+                        "back, or start anew",
+                        path_, written_, std::max<std::int64_t>(i - 1, 0)));
+      rest.remove_prefix(length);
+      line.remove_suffix(format_.line_separator.size());
+      kept.append(line.substr(0, format_.cells_length(line, written_columns_)))
+          .append(format_.line_separator);
+    }
+    if (kept != old) write_atomically(path_, [&](File& file) { file.write(kept); });
   }
   void rewrite(File& file, const std::string& lines) {
     file.write(format_.line(columns_));

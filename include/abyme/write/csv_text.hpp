@@ -44,6 +44,16 @@ struct CSVFormat {
     return text.size();
   }
 
+  /// The length of the first `count` cells of a line, with the separators between them.
+  std::size_t cells_length(std::string_view line, std::size_t count) const {
+    bool quoted = false;
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      if (line[i] == '"') quoted = !quoted;
+      else if (!quoted && line.substr(i).starts_with(separator) && --count == 0) return i;
+    }
+    return line.size();
+  }
+
   /// The rule that the separators break, or nothing.
   std::string fault() const {
     for (const auto& [name, given] :

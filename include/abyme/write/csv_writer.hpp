@@ -21,6 +21,12 @@ public:
     Node::restart();
     table_->restart();
   }
+  void hold(Holdings& holdings) override {
+    holdings.add_own(
+        "table",
+        {[this](Kept& kept) { table_->save(kept); }, [this](const Kept& kept) { table_->load(kept); }},
+        table_.get());
+  }
   inline void check(Place& place) const override;  // inline here already: see ~Node
 
 protected:

@@ -49,6 +49,25 @@ public:
   auto end() const { return entries_.end(); }
   bool empty() const { return entries_.empty(); }
 
+  void save(Kept& kept) const {
+    std::vector<std::string> names;
+    std::vector<Value> values;
+    for (const auto& [name, value] : entries_) {
+      names.push_back(name);
+      values.push_back(value);
+    }
+    keep(kept, "names", names);
+    keep(kept, "values", values);
+  }
+  void load(const Kept& kept) {
+    std::vector<std::string> names;
+    std::vector<Value> values;
+    put_back(kept, "names", names);
+    put_back(kept, "values", values);
+    entries_.clear();
+    for (std::size_t i = 0; i < names.size(); ++i) entries_.emplace_back(names[i], values.at(i));
+  }
+
 private:
   std::vector<Entry> entries_;
 };

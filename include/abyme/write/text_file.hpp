@@ -3,6 +3,8 @@
 #include <abyme/core/ground.hpp>
 #include <abyme/save/file.hpp>
 
+#include <cstdint>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -46,6 +48,20 @@ public:
   }
   const void* identity() const { return state_.get(); }
 
+  /// For snapshots: the file and its length, which it gets back when a run goes on.
+  void save(Kept& kept) const {
+    if (state_->file) state_->file->sync();
+    keep(kept, "file", state_->begun);
+    std::error_code none;
+    kept.data["bytes"] = state_->begun ? std::filesystem::file_size(*state_->begun, none) : 0;
+  }
+  void load(const Kept& kept) const {
+    close();
+    put_back(kept, "file", state_->begun);
+    if (state_->begun)
+      cut_file(*state_->begun, static_cast<std::uint64_t>(kept.data.at("bytes").as<std::int64_t>()));
+  }
+
 private:
   struct State {
     Input<std::string> path;
@@ -70,6 +86,13 @@ public:
   }
   void run_ended() override {
     if (const TextFile* text = std::get_if<TextFile>(&to_)) text->close();
+  }
+  void hold(Holdings& holdings) override {
+    if (const TextFile* text = std::get_if<TextFile>(&to_)) {
+      holdings.add_own(
+          "file", {[text](Kept& kept) { text->save(kept); }, [text](const Kept& kept) { text->load(kept); }},
+          text->identity());
+    }
   }
   void check(Place& place) const override {
     const TextFile* text = std::get_if<TextFile>(&to_);

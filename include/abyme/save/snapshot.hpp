@@ -1,0 +1,164 @@
+#pragma once
+
+#include <abyme/core/ground.hpp>
+#include <abyme/save/generators.hpp>
+#include <abyme/save/snapshot_folder.hpp>
+#include <abyme/save/snapshot_state.hpp>
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace abyme {
+
+struct SnapshotOptions {
+  std::int64_t keep = 3;  ///< how many of the newest stay
+  /// Keeps the best one too, as `best.safetensors`: a value that is compared at each dig, the lowest is best.
+  std::optional<Input<double>> best = {};
+  bool high_is_better = false;
+  bool stop_on_error =
+      false;  ///< where it can't be written the run ends with the error, in place of going on
+};
+
+/// Writes down the run, so that it can go on from there, bit for bit: where each node is, all state fields,
+/// models, optimizers, places in the data, random generators, tables.
+///
+///     ab::Snapshot snapshots("runs/mnist", {.keep = 3});
+///     train_data("iteration_end", train_pass, ab::PeriodicTrigger(50)("dig", snapshots));
+///     ground.resume(snapshots).dig();   // from the newest good one, or from the start where there is none
+///
+/// One file each in its folder, `000000001.safetensors`, `...2...`; written whole or not at all. Where a node
+/// above can't be entered again, as a pass with its graph, it is written at the next place where all can. A
+/// tree has one. Where it can't be written, the error goes to the standard error output and into the field
+/// `error`, and the run goes on.
+///
+/// No events. Fields: `path` (of the newest, nothing before the first), `error` (of the last attempt, nothing
+/// where it was written), `number` (of the newest), `best_value`, `folder`, its options. \throws Error where
+/// another run writes to the folder.
+class SnapshotNode : public Node, public BoundaryTask {
+public:
+  using Options = SnapshotOptions;
+
+  Input<std::string> folder;
+  Options options;
+  std::optional<std::string> path, error;
+  std::int64_t number = 0;
+  std::optional<double> best_value;
+  static constexpr auto fields =
+      abyme::fields(state("path", &SnapshotNode::path), field("error", &SnapshotNode::error),
+                    state("number", &SnapshotNode::number), state("best_value", &SnapshotNode::best_value),
+                    field("folder", &SnapshotNode::folder));
+
+  explicit SnapshotNode(Input<std::string> folder, Options options = {})
+      : folder(std::move(folder)), options(std::move(options)) {}
+
+  Step next(Step) override {
+    run()->at_boundary(*this);
+    return done;
+  }
+
+  void at_boundary(Run& run) override;
+
+  void run_ended() override { files_.reset(); }  // another run may write there
+
+  void check(Place& place) const override {
+    if (options.keep < 1) place.fault(fmt::format("keep must be at least 1, got {}; pass 3", options.keep));
+    for (const Node* node : place.nodes()) {
+      if (node != this && dynamic_cast<const SnapshotNode*>(node)) {
+        place.fault("a tree has one Snapshot, got two; hang the same one wherever one is to be taken");
+        break;
+      }
+    }
+    for (const std::string& fault : Holdings(place.walk()).faults()) place.fault(fault);
+  }
+
+  /// The folder, which is locked from now on.
+  SnapshotFolder& files() {
+    if (!files_) {
+      files_.emplace(read(folder), SnapshotFolderOptions{.keep = options.keep});
+      files_->lock();
+    }
+    return *files_;
+  }
+
+private:
+  std::optional<SnapshotFolder> files_;
+};
+
+using Snapshot = Handle<SnapshotNode>;
+
+inline void SnapshotNode::at_boundary(Run& running) {
+  try {
+    std::optional<double> value;
+    if (options.best) value = options.best->find(*this);
+    const bool is_best =
+        value && (!best_value || (options.high_is_better ? *value > *best_value : *value < *best_value));
+    SnapshotFolder& written = files();
+    if (is_best) best_value = value;
+    const SnapshotState state = capture(running);
+    path = written.write(state.tensors, state.metadata()).string();
+    ++number;
+    if (is_best) written.write_best(state.tensors, state.metadata());
+    error.reset();
+  } catch (const std::exception& caught) {
+    if (options.stop_on_error) throw;
+    error = caught.what();
+    fmt::print(stderr, "{}: no snapshot was written: {}\n", name(), *error);
+  }
+}
+
+/// A run that goes on from the newest good snapshot of a folder, when it is dug.
+class Resumption {
+public:
+  Resumption(std::shared_ptr<GroundNode> ground, std::shared_ptr<SnapshotNode> snapshots,
+             ResumeOptions options)
+      : ground_(std::move(ground)), snapshots_(std::move(snapshots)), options_(options) {}
+
+  /// As `Ground::dig`, from the start where there is no snapshot. A bad one is named on the standard error
+  /// output and passed over. \throws Error where the snapshot is not of this tree, before anything has run
+  Outcome dig(DigOptions options = {}) const {
+    Run run(ground_);
+    const FlushDenormals flush(options.flush_denormals);
+    run.restart();
+    const auto folder = convert<std::string>(snapshots_->folder.show(*snapshots_));
+    if (!folder)
+      throw Error(
+          fmt::format("{}: the folder must be known when a run goes on, got none from {}; pass a text",
+                      snapshots_->name(), snapshots_->folder.text()));
+    const auto found = SnapshotFolder(*folder).newest_good(
+        [&](const std::string& bad) { fmt::print(stderr, "{}: {}\n", snapshots_->name(), bad); });
+    if (!found) {
+      run.dig({}, ground_->signals);
+      return {ground_->completed, ground_->reason.value_or("")};
+    }
+    const auto& [file, content] = *found;
+    run.dig(
+        [&, &path = file, &tensors = content](Run& started) {
+          const auto text = tensors.metadata.find("abyme");
+          if (text == tensors.metadata.end())
+            throw Error(fmt::format("the file {} must be a snapshot, got plain tensors; load these with "
+                                    "ab::load_weights",
+                                    path.string()));
+          apply(started, {tensors.tensors, Record::parse(text->second)}, options_);
+          snapshots_->path = path.string();
+        },
+        ground_->signals);
+    return {ground_->completed, ground_->reason.value_or("")};
+  }
+
+private:
+  std::shared_ptr<GroundNode> ground_;
+  std::shared_ptr<SnapshotNode> snapshots_;
+  ResumeOptions options_;
+};
+
+template <class Snapshots>
+Resumption resume_ground(const std::shared_ptr<GroundNode>& ground, const Snapshots& snapshots,
+                         ResumeOptions options) {
+  return {ground, snapshots.shared(), options};
+}
+
+}  // namespace abyme

@@ -1,0 +1,188 @@
+#pragma once
+
+#include <abyme/core/ground.hpp>
+#include <abyme/core/json.hpp>
+#include <abyme/save/generators.hpp>
+#include <abyme/save/safetensors.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <map>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace abyme {
+
+struct ResumeOptions {
+  bool partial = false;  ///< takes what fits where the tree or a part is another than in the snapshot
+};
+
+/// A run written down: what a snapshot file holds.
+struct SnapshotState {
+  std::vector<NamedTensor> tensors;
+  Record record;  ///< version, run, tree, nodes, parts, frames
+
+  std::map<std::string, std::string> metadata() const { return {{"abyme", record.json()}, {"format", "pt"}}; }
+};
+
+namespace reflect {
+
+inline std::string new_run_id() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
+}
+
+/// All tensors of a thing, under its name and a dot.
+inline Kept kept_of(std::string_view name, const Record& data, const std::vector<NamedTensor>& tensors,
+                    const std::vector<std::string>& names) {
+  Kept kept;
+  kept.data = data;
+  for (const NamedTensor& each : tensors) {
+    if (!each.name.starts_with(name) || each.name.substr(name.size(), 1) != ".") continue;
+    bool is_of_another = false;  // `model.head` beside `model`
+    for (const std::string& other : names) {
+      is_of_another = is_of_another || (other.size() > name.size() && each.name.starts_with(other + "."));
+    }
+    if (!is_of_another) kept.add(std::string_view(each.name).substr(name.size() + 1), each.tensor);
+  }
+  return kept;
+}
+
+inline Record::List tree_of(const Walk& walk) {
+  Record::List tree;
+  for (const Node* node : walk.nodes()) {
+    Record record;
+    record["path"] = walk.path_of(*node);
+    record["type"] = node->type().name;
+    tree.push_back(std::move(record));
+  }
+  return tree;
+}
+
+/// How the tree differs from that of a snapshot, by path.
+inline std::vector<std::string> tree_differences(const Record::List& there, const Record::List& here) {
+  std::vector<std::string> told;
+  const auto find = [](const Record::List& tree, const std::string& path) -> const Record* {
+    for (const Record& each : tree) {
+      if (each.at("path").as<std::string>() == path) return &each;
+    }
+    return nullptr;
+  };
+  for (const Record& each : there) {
+    const auto& path = each.at("path").as<std::string>();
+    const auto& type = each.at("type").as<std::string>();
+    const Record* now = find(here, path);
+    if (!now) told.push_back(fmt::format("{} ({}) is not in the tree", path, type));
+    else if (const auto& type_now = now->at("type").as<std::string>(); type_now != type)
+      told.push_back(fmt::format("{} is {}, here {}", path, type, type_now));
+  }
+  for (const Record& each : here) {
+    const auto& path = each.at("path").as<std::string>();
+    if (!find(there, path))
+      told.push_back(fmt::format("{} ({}) is not in the snapshot", path, each.at("type").as<std::string>()));
+  }
+  return told;
+}
+
+}  // namespace reflect
+
+/// Writes down a run as it stands between two children.
+inline SnapshotState capture(Run& run) {
+  SnapshotState state;
+  const auto put = [&state](const std::string& name, Kept kept, std::string_view group) {
+    for (const auto& [inner, tensor] : kept.tensors()) state.tensors.push_back({name + "." + inner, tensor});
+    state.record[group][name] = std::move(kept.data);
+  };
+  if (run.id.empty()) run.id = reflect::new_run_id();
+  state.record["version"] = 1;
+  state.record["run"] = run.id;
+  state.record["place"] = run.path();
+  state.record["frames"] = run.position();
+  state.record["tree"] = reflect::tree_of(run.walk());
+  for (Node* node : run.walk().nodes()) {
+    Kept kept;
+    for (const Field& row : node->type().fields) {
+      if (row.save) row.save(*node, kept);
+    }
+    if (!kept.data.is_nothing()) put(run.walk().path_of(*node), std::move(kept), "nodes");
+  }
+  const Holdings holdings(run.walk());
+  for (const auto& holding : holdings.all()) {
+    Kept kept;
+    holding.part.save(kept);
+    put(holding.name, std::move(kept), "parts");
+  }
+  put("generator", generators(), "parts");
+  return state;
+}
+
+/// Sets a run that has not begun to what was written down. \throws Error with all that does not fit, before
+/// anything is changed, unless `partial` says to leave that out
+inline void apply(Run& run, const SnapshotState& state, ResumeOptions options) {
+  const Record& record = state.record;
+  if (const auto version = record.at("version").as<std::int64_t>(); version != 1)
+    throw Error(fmt::format("a snapshot must be of version 1, got {}; use the abyme that wrote it", version));
+  static const Record nothing;
+  const auto entry_of = [&record](std::string_view group, const std::string& name) -> const Record* {
+    const Record* all = record.find(group);
+    return all ? all->find(name) : nullptr;
+  };
+  std::vector<std::string> names;
+  for (const std::string_view group : {"nodes", "parts"}) {
+    if (const Record* all = record.find(group); all && !all->is_nothing()) {
+      for (const Record::Entry& entry : all->as<Record::Entries>()) names.push_back(entry.name);
+    }
+  }
+  const auto kept_of = [&](const std::string& name, const Record& data) {
+    return reflect::kept_of(name, data, state.tensors, names);
+  };
+
+  std::vector<std::string> differences =
+      reflect::tree_differences(record.at("tree").as<Record::List>(), reflect::tree_of(run.walk()));
+  const Holdings holdings(run.walk());
+  std::vector<const Holdings::Holding*> loaded;
+  for (const auto& holding : holdings.all()) {
+    const Record* data = entry_of("parts", holding.name);
+    std::vector<std::string> told;
+    if (!data) told = {"is not in the snapshot"};
+    else if (holding.part.check) told = holding.part.check(kept_of(holding.name, *data));
+    for (const std::string& each : told) differences.push_back(fmt::format("{}: {}", holding.name, each));
+    if (told.empty()) loaded.push_back(&holding);
+  }
+  if (!differences.empty() && !options.partial) {
+    std::string all;
+    for (const std::string& each : differences) all += "\n  " + each;
+    throw Error("the snapshot must be of this tree, got one that differs; start anew, or take what fits with "
+                "{.partial = true}:" +
+                all);
+  }
+
+  for (Node* node : run.walk().nodes()) {
+    const std::string path = run.walk().path_of(*node);
+    const Record* data = entry_of("nodes", path);
+    if (!data) continue;
+    const Kept kept = kept_of(path, *data);
+    for (const Field& row : node->type().fields) {
+      if (row.load && kept.data.find(row.name)) row.load(*node, kept);
+    }
+  }
+  for (const bool shared : {true, false}) {  // a node may use the models that it tells of
+    for (const auto* holding : loaded) {
+      if ((holding->thing != nullptr) == shared)
+        holding->part.load(kept_of(holding->name, *entry_of("parts", holding->name)));
+    }
+  }
+  run.id = record.at("run").as<std::string>();
+  const Record& frames = record.at("frames");
+  if (!frames.is_nothing() && (differences.empty() || !options.partial)) run.set_position(frames);
+  else if (!options.partial)
+    throw Error("a snapshot must tell where its run was, got one of a tree that grew while it ran; take its "
+                "models and fields with {.partial = true}, and the run starts at the root");
+  if (const Record* data = entry_of("parts", "generator")) set_generators(kept_of("generator", *data));
+}
+
+}  // namespace abyme
