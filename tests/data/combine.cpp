@@ -1,3 +1,5 @@
+#include <torch/torch.h>
+
 #include <abyme/data/combine.hpp>
 
 #include <abyme/data/tensor_batches.hpp>

@@ -97,7 +97,7 @@ const Numbers ten_twice{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8,
 }  // namespace
 
 TEST_CASE("a looper takes loaders of torch::data, owned, shared and borrowed") {
-  for (const std::size_t workers : {0, 2}) {
+  for (const std::size_t workers : {0U, 2U}) {
     CHECK(targets_of(looped<data::Example<>>(in_order(workers))) == ten_twice);
     const auto seen = targets_of(looped<data::Example<>>(shuffled(workers)));
     CHECK(sorted({seen.begin(), seen.begin() + 10}) == ten);
@@ -110,7 +110,7 @@ TEST_CASE("a looper takes loaders of torch::data, owned, shared and borrowed") {
 }
 
 TEST_CASE("loaders of torch::data combine, and start anew in the middle of a pass") {
-  for (const std::size_t workers : {0, 2}) {
+  for (const std::size_t workers : {0U, 2U}) {
     auto ahead = ab::prefetch(in_order(workers));
     auto doubled = ab::map(in_order(workers), [](const data::Example<>& batch) {
       return data::Example<>(batch.data, batch.target * 2);

@@ -149,7 +149,6 @@ at::Device device() {
     c10::register_privateuse1_backend("late");
     at::RegisterPrivateUse1HooksInterface(&hooks);
     c10::SetAllocator(type, &memory());
-    const c10::DispatchKeySet keys(c10::DispatchKey::PrivateUse1);
     static torch::Library library(torch::Library::IMPL, "aten", c10::DispatchKey::PrivateUse1, __FILE__,
                                   __LINE__);
     library.impl("empty.memory_format", [](c10::SymIntArrayRef size, std::optional<at::ScalarType> dtype,
