@@ -8,6 +8,7 @@
 #include <torch/torch.h>
 
 #include <abyme/abyme.hpp>
+#include <abyme/optim/tune.hpp>
 
 #include "digits.hpp"
 #include "parts.hpp"
@@ -15,6 +16,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <iostream>
 #include <string>
 #include <utility>
 
@@ -57,11 +59,8 @@ void seed_dropout(std::int64_t step) { torch::manual_seed(1'000 + std::uint64_t(
 double by_abyme(const Problem& problem, Net model, bench::Turn* turn, bench::Parts* parts) {
   ab::optim::SGD optimizer(model->parameters(), torch::optim::SGDOptions(learning_rate).momentum(momentum));
   ab::TensorBatches train_batches(problem.images, problem.labels, {.batch_size = batch_size, .seed = seed});
-  {  // TODO: ab::tune
-    const torch::NoGradGuard no_grad;
-    for (auto& p : model->parameters())
-      if (p.dim() == 4) p.set_data(p.contiguous(at::MemoryFormat::ChannelsLast));
-  }
+  const auto report = ab::tune(model, problem.images.slice(0, 0, batch_size));
+  std::cerr << report;
   const auto criterion = [](const torch::Tensor& outputs, const torch::Tensor& targets) {
     return torch::nll_loss(outputs, targets);
   };
@@ -69,7 +68,7 @@ double by_abyme(const Problem& problem, Net model, bench::Turn* turn, bench::Par
 
   ab::IterationLooper loop(epochs);
   ab::DataLooper train_data(train_batches);
-  ab::SupervisedPass train_pass(model, optimizer, criterion);
+  ab::SupervisedPass train_pass(model, optimizer, criterion, {.channels_last = report.channels_last});
   ab::Stats train_loss("loss", {.weight = "batch_size"});
   ab::Stats train_accuracy(ab::accuracy, {.weight = "batch_size"});
   if (turn) train_data("iteration_start", [&] { seed_dropout(step++); });

@@ -13,6 +13,7 @@
 #include <torch/torch.h>
 
 #include <abyme/abyme.hpp>
+#include <abyme/optim/tune.hpp>
 
 #include "digits.hpp"
 #include "parts.hpp"
@@ -21,6 +22,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <iostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,11 +57,8 @@ torch::Tensor criterion(const torch::Tensor& outputs, const torch::Tensor& targe
 
 double by_abyme(const Problem& problem, Net net, bench::Turn* turn, bench::Parts* parts) {
   ab::TensorBatches batches(problem.images, problem.labels, {.batch_size = batch_size, .seed = seed});
-  {
-    const torch::NoGradGuard no_grad;
-    for (auto& p : net->parameters())
-      if (p.dim() == 2) p.set_data(p.t().contiguous().t());
-  }
+  const auto report = ab::tune(net, problem.images.slice(0, 0, batch_size));
+  std::cerr << report;
   ab::optim::Adam optimizer(net->parameters(), torch::optim::AdamOptions(learning_rate));
 
   ab::Stats loss("loss");
