@@ -121,13 +121,22 @@ TEST_CASE("tune keeps the faster order of each layer and tells it in a table") {
 }
 
 TEST_CASE("tune goes back where the order that it finds is slower") {
-  auto model = small_mlp();
-  ab::set_memory_orders(*model, {{"0.weight", {1, 4}}, {"2.weight", {1, 2}}});
-  const Machine machine([](const std::string& name, Arguments arguments) {
-    return name == "aten::addmm" && arguments[2].toTensor().is_contiguous() ? 5.0 : 1.0;
+  {
+    auto model = small_mlp();
+    ab::set_memory_orders(*model, {{"0.weight", {1, 4}}, {"2.weight", {1, 2}}});
+    const Machine machine([](const std::string& name, Arguments arguments) {
+      return name == "aten::addmm" && arguments[2].toTensor().is_contiguous() ? 5.0 : 1.0;
+    });
+    ab::tune<FakeClock>(model, torch::rand({5, 8}), {.training = false});
+    CHECK(orders_of(*model).empty());
+  }
+  torch::nn::Sequential convolution(torch::nn::Conv2d(3, 4, 2));
+  ab::set_memory_orders(*convolution, {{"0.weight", {12, 1, 6, 3}}});
+  const Machine other([](const std::string& name, Arguments arguments) {
+    return name == "aten::conv2d" && channels_last(arguments[1]) ? 5.0 : 1.0;
   });
-  ab::tune<FakeClock>(model, torch::rand({5, 8}), {.training = false});
-  CHECK(orders_of(*model).empty());
+  ab::tune<FakeClock>(convolution, torch::rand({5, 3, 8, 8}));
+  CHECK(orders_of(*convolution).empty());
 }
 
 namespace {
@@ -237,6 +246,8 @@ TEST_CASE("tune takes weights however a forward multiplies with them, and leaves
     at::Tensor batched = register_parameter("batched", torch::rand({8, 8}));
     at::Tensor added = register_parameter("added", torch::rand({5, 8}));     // no product
     at::Tensor sliced = register_parameter("sliced", torch::rand({16, 8}));  // a part of it
+    at::Tensor partly = register_parameter("partly", torch::rand({8, 8}));   // so too, and as a whole
+    at::Tensor listed = register_parameter("listed", torch::rand({8, 8}));   // also in a list
     at::Tensor row = register_parameter("row", torch::rand({1, 8}));         // has one order only
     at::Tensor unused = register_parameter("unused", torch::rand({8, 8}));
     at::Tensor flat = torch::rand({128});
@@ -248,6 +259,8 @@ TEST_CASE("tune takes weights however a forward multiplies with them, and leaves
       x = x.mm(matrix).matmul(times.t());
       x = at::linear(x, linear) + added + x.mm(frozen);
       x = x.view({5, 1, 8}).matmul(batched.t()).view({5, 8});
+      x = x.mm(partly) + x.slice(1, 0, 4).mm(partly.slice(0, 0, 4));
+      x = x.mm(listed) + at::cat({listed, listed}).sum();
       x = x.mm(sliced.slice(0, 0, 8)).mm(view).mm(one).mm(two);
       return std::get<0>(lstm(x.view({5, 1, 8}))).view({5, 8}).mm(row.t());
     }
@@ -441,7 +454,7 @@ TEST_CASE("a batch that the model can't take is LibTorch's error, and the model 
   int call = 0;  // it fails in the middle, with the weights in another order
   const void* const memory = net->conv->weight.data_ptr();
   const auto fails = [&] {
-    if (++call == 10) throw std::runtime_error("no data");
+    if (++call == 5) throw std::runtime_error("no data");
     return net(images);
   };
   CHECK_THROWS_WITH(ab::tune(net, fails), "no data");
