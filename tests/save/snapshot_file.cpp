@@ -1,5 +1,6 @@
 #include <torch/torch.h>
 
+#include <abyme/save/inspect.hpp>
 #include <abyme/save/snapshot_file.hpp>
 
 #include <catch2/catch.hpp>
@@ -26,11 +27,10 @@ std::string error_of(const std::string& path) {
 }
 bool is_good(const std::string& path) {
   try {
-    ab::check_snapshot_file(path);
+    return ab::inspect(path).checksum == ab::ChecksumState::holds;
   } catch (const ab::Error&) {
     return false;
   }
-  return true;
 }
 
 }  // namespace
@@ -142,4 +142,29 @@ TEST_CASE("where the disk is full the old snapshot stays", "[snapshot_file]") {
   }
   CHECK(folder.files() == std::vector<std::string>{"a"});
   CHECK(ab::read_snapshot_file(folder / "a").metadata == Metadata{{"k", "old"}});
+}
+
+TEST_CASE("a file is inspected without loading it: metadata, names, shapes, checksum", "[snapshot_file]") {
+  const Folder folder;
+  const auto tied = torch::ones({2, 3});
+  ab::write_snapshot_file(folder / "a", {{"x", tied}, {"step", torch::tensor(7)}, {"y", tied}},
+                          {{"abyme", "1"}});
+  const auto summary = ab::inspect(folder / "a");
+  CHECK(summary.checksum == ab::ChecksumState::holds);
+  CHECK(summary.bytes == content(folder / "a").size());
+  CHECK(summary.header.metadata == Metadata{{"abyme", "1"}, {"ties", R"([["x","y"]])"}});
+  REQUIRE(summary.header.entries.size() == 3);
+  CHECK(summary.header.entries[0].name == "step");
+  CHECK(summary.header.entries[0].dtype == torch::kLong);
+  CHECK(summary.header.entries[0].shape.empty());
+  CHECK(summary.header.entries[1].name == "x");
+  CHECK(summary.header.entries[1].shape == std::vector<std::int64_t>{2, 3});
+  CHECK(summary.header.entries[1].last - summary.header.entries[1].first == 24);
+  std::string file = content(folder / "a");
+  file.back() = 'x';
+  tests::put(folder / "a", file);
+  CHECK(ab::inspect(folder / "a").checksum == ab::ChecksumState::broken);
+  ab::write_atomically(folder / "b", [](ab::File& out) { ab::write_safetensors(out, {}); });
+  CHECK(ab::inspect(folder / "b").checksum == ab::ChecksumState::none);
+  CHECK_THROWS_WITH(ab::inspect(folder / "c"), Contains("must be readable"));
 }

@@ -29,27 +29,22 @@ inline constexpr std::string_view snapshot_begin = R"({"__metadata__":{"checksum
 inline constexpr std::string_view no_checksum = "0000000000000000";
 inline constexpr std::size_t checksum_place = sizeof(std::uint64_t) + snapshot_begin.size();
 
-/// The checksum of a snapshot file as it is read from the begin.
+/// The checksum of a snapshot file that is read from its begin.
 class SnapshotChecksum {
 public:
-  /// `head` is the first piece, all of the header at least.
-  void begin(const InputFile& file, std::string_view head) {
+  /// Takes the length and the header. \returns false where they tell no checksum.
+  bool begin(std::string_view head) {
     constexpr std::size_t behind = checksum_place + no_checksum.size();
     if (head.size() <= behind || head.substr(sizeof(std::uint64_t), snapshot_begin.size()) != snapshot_begin)
-      file.fail("be a snapshot with a checksum", "none", "take another one");
+      return false;
     told_ = head.substr(checksum_place, no_checksum.size());
     sum_.update(head.data(), checksum_place);
     sum_.update(no_checksum.data(), no_checksum.size());
     sum_.update(head.data() + behind, head.size() - behind);
+    return true;
   }
   void add(const char* bytes, std::size_t count) { sum_.update(bytes, count); }
-
   bool holds() const { return told_ == fmt::format("{:016x}", sum_.value()); }
-  /// \throws Error
-  void check(const InputFile& file) const {
-    if (!holds())
-      file.fail("be as it was written", "another checksum", "take another one, this one is damaged");
-  }
 
 private:
   Checksum sum_;
@@ -97,29 +92,14 @@ inline Safetensors read_snapshot_file(const std::filesystem::path& path) {
   bool begun = false;
   Safetensors content = read_safetensors(file, [&](const char* bytes, std::size_t count) {
     if (std::exchange(begun, true)) sum.add(bytes, count);
-    else sum.begin(file, std::string_view(bytes, count));
+    else if (!sum.begin(std::string_view(bytes, count)))
+      file.fail("be a snapshot with a checksum", "none", "take another one");
   });
-  sum.check(file);
+  if (!sum.holds())
+    file.fail("be as it was written", "another checksum", "take another one, this one is damaged");
   content.metadata.erase("checksum");
   tie_again(content);
   return content;
-}
-
-/// Reads all of a snapshot, and keeps nothing. \throws Error as `read_snapshot_file`, but for a header that
-/// was wrong before its checksum was made.
-inline void check_snapshot_file(const std::filesystem::path& path) {
-  InputFile file(path);
-  SnapshotChecksum sum;
-  const std::string head = read_safetensors_head(file);
-  sum.begin(file, head);
-  std::vector<char> piece(1 << 18);
-  for (std::uint64_t left = file.size() - head.size(); left > 0;) {
-    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(left, piece.size()));
-    file.read(piece.data(), count);
-    sum.add(piece.data(), count);
-    left -= count;
-  }
-  sum.check(file);
 }
 
 }  // namespace abyme

@@ -5,6 +5,7 @@
 #include <abyme/core/error.hpp>
 #include <abyme/save/file.hpp>
 #include <abyme/save/folder_lock.hpp>
+#include <abyme/save/inspect.hpp>
 #include <abyme/save/snapshot_file.hpp>
 
 #include <algorithm>
@@ -172,11 +173,10 @@ private:
   }
   bool is_good(std::uint64_t number, const std::filesystem::path& path) {
     if (const auto known = is_good_.find(number); known != is_good_.end()) return known->second;
-    bool good = true;
+    bool good = false;
     try {
-      check_snapshot_file(path);
-    } catch (const Error&) {
-      good = false;
+      good = inspect(path).checksum == ChecksumState::holds;
+    } catch (const Error&) {  // not even a header
     }
     return is_good_[number] = good;
   }
