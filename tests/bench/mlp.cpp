@@ -4,7 +4,7 @@
 //
 // race: mlp_vs_official 1 abyme official: LibTorch's example: an item a call, Stack, stock Adam, item()
 // race: mlp_vs_tight 1 abyme tight: by hand: indexed batches, fused Adam, gradients none, no item()
-// race: mlp_vs_limit 1 abyme limit: tight, one buffer, column-major weights, denormals flushed
+// race: mlp_vs_limit 1 abyme row_major|column_major: tight, one buffer, denormals flushed, the better order
 // race: mlp_vs_pytorch 1 abyme mlp.py pytorch: PyTorch: DataLoader, Adam, item()
 // race: mlp_vs_pytorch_tight 1 abyme mlp.py pytorch_tight: PyTorch: tight, denormals flushed
 // race: mlp_vs_jax 1 abyme mlp.py jax: JAX: one jitted step, buffers donated
@@ -160,12 +160,12 @@ double by_tight_loop(const Problem& problem, Net net, bench::Turn& turn) {
   return sum.item<double>() / double(steps);
 }
 
-double by_all_means(const Problem& problem, Net net, bench::Turn& turn) {
+double by_all_means(const Problem& problem, Net net, bench::Turn& turn, bool column_major) {
   at::globalContext().setFlushDenormal(true);
   for (torch::Tensor& parameter : net->parameters()) {
-    if (parameter.dim() == 2) parameter.set_data(parameter.detach().t().contiguous().t());
+    if (column_major && parameter.dim() == 2) parameter.set_data(parameter.detach().t().contiguous().t());
   }
-  FusedAdam optimizer(net->parameters(), true);
+  FusedAdam optimizer(net->parameters(), column_major);
   auto generator = at::detail::createCPUGenerator(seed);
   torch::Tensor inputs = torch::empty({batch_size, problem.images.size(1)});
   torch::Tensor targets = torch::empty({batch_size}, torch::kInt64);
@@ -225,5 +225,5 @@ int main(int, char** arguments) {
   if (way == "abyme") turn.finish(by_abyme(problem, fresh_net(), &turn, nullptr));
   else if (way == "official") turn.finish(by_official_example(problem, fresh_net(), turn));
   else if (way == "tight") turn.finish(by_tight_loop(problem, fresh_net(), turn));
-  else turn.finish(by_all_means(problem, fresh_net(), turn));
+  else turn.finish(by_all_means(problem, fresh_net(), turn, way == "column_major"));
 }

@@ -12,8 +12,8 @@ NAME.cpp beside this file is the program bench_NAME. It prints figures, unless l
                                         bench_NAME THEIRS THREADS, see turn.hpp. FIGURE is the ratio of their times
     // callgrind                        it prints what it counts; see counts.cpp
 
-THEIRS may be `SCRIPT.py WAY`, which is run by a Python with the packages that WAY needs, with a folder into which
-bench_NAME has put what it needs.
+THEIRS may be `WAY|WAY`, of which the faster one counts, or `SCRIPT.py WAY`, which is run by a Python with the packages
+that WAY needs, with a folder into which bench_NAME has put what it needs.
 """
 
 import itertools
@@ -118,7 +118,8 @@ def race(program, races):
         for threads, ours, theirs, _ in races.values():
             if ours not in racers:
                 enter(ours, threads)
-            enter(theirs, threads)
+            for way in theirs.split("|"):
+                enter(way, threads)
 
         for first in itertools.count():  # nobody is always first
             order = list(racers.values())
@@ -127,9 +128,10 @@ def race(program, races):
                 break
 
     for name, (_, ours, theirs, against) in races.items():
-        if theirs not in racers:
+        rivals = [racers[way] for way in theirs.split("|") if way in racers]
+        if not rivals:
             continue
-        a, b = racers[ours], racers[theirs]
+        a, b = racers[ours], min(rivals, key=lambda racer: statistics.median(racer.seconds))
         say(f"{name}: mean loss {a.loss}, theirs {b.loss}")
         if not abs(a.loss - b.loss) <= 2e-3 * b.loss:
             sys.exit(f"{name}: both must do the same work, but their mean losses differ")
