@@ -16,12 +16,20 @@
 
 namespace abyme {
 
+/// A name and what it stands for. A template, so that a record can hold entries with records in them.
+template <class Value>
+struct NamedValue {
+  std::string name;
+  Value value;
+  friend bool operator==(const NamedValue&, const NamedValue&) = default;
+};
+
 /// Plain data as JSON has it, but with whole numbers apart: nothing, bool, int64, double, text, a list, or
 /// named entries in their order. It is what nodes and parts put into a snapshot beside tensors.
 class Record {
 public:
   using List = std::vector<Record>;
-  struct Entry;
+  using Entry = NamedValue<Record>;
   using Entries = std::vector<Entry>;
 
   Record() = default;
@@ -36,10 +44,11 @@ public:
   Record(List list) : value_(std::move(list)) {}
 
   bool is_nothing() const { return std::holds_alternative<std::monostate>(value_); }
-  /// What it holds as a T: bool, std::int64_t, double (also of a whole number), std::string, List or Entries.
-  /// \throws Error where it holds something else
+  /// What it holds, as a bool, std::int64_t, double, std::string, List or Entries. \throws Error where it
+  /// holds something else
   template <class T>
   const T& as() const;
+  /// The number that it holds, whole or not. \throws Error where it holds something else
   double number() const;
 
   /// The entry of that name, made where it is not there. Nothing becomes entries. \throws Error where it
@@ -63,12 +72,6 @@ private:
   void write(std::string& text) const;
 
   std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Entries> value_;
-};
-
-struct Record::Entry {
-  std::string name;
-  Record value;
-  friend bool operator==(const Entry&, const Entry&) = default;
 };
 
 inline bool operator==(const Record& a, const Record& b) { return a.value_ == b.value_; }
