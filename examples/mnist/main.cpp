@@ -9,6 +9,7 @@
 
 #include "data.hpp"
 
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
@@ -44,6 +45,8 @@ struct Options {
   std::string device = "auto";
   int threads = 0;
   bool describe = false;
+  std::optional<std::string> snapshots;
+  bool resume = false;
 };
 
 void train(const Options& options) {
@@ -101,14 +104,24 @@ void train(const Options& options) {
                     "{:.0f} samples/s",
                     ab::caller("counter"), train_loss.get("average"), percent(train_accuracy),
                     test_loss.get("average"), percent(test_accuracy), samples_per_second),
-          ab::Reset(train_loss, train_accuracy, test_loss, test_accuracy))
-      .at("end",
-          ab::Print("best test accuracy: {:.2f}% (epoch {})", best_percent, [&] { return best_epoch; }));
+          ab::Reset(train_loss, train_accuracy, test_loss, test_accuracy));
   ab::Ground ground;
-  ground("dig", epochs);
+  ground("dig", epochs).holds("best_epoch", best_epoch);
+
+  // A run that was killed goes on from its newest snapshot as if nothing had happened.
+  ab::Snapshot snapshots(options.snapshots.value_or(""), {.keep = 3});
+  if (options.snapshots) {
+    train_data("iteration_end", ab::PeriodicTrigger(50)("dig", snapshots));
+    epochs("end", snapshots);
+    ground.on_signals({SIGINT, SIGTERM});
+  }
+  epochs("end",
+         ab::Print("best test accuracy: {:.2f}% (epoch {})", best_percent, [&] { return best_epoch; }));
 
   std::cout << ab::describe(ground) << std::endl;
-  if (!options.describe) ground.dig();
+  if (options.describe) return;
+  const ab::Outcome outcome = options.resume ? ground.resume(snapshots).dig() : ground.dig();
+  if (!outcome.completed) std::cout << "stopped by " << outcome.reason << std::endl;
 }
 
 int main(int argc, char** argv) {
@@ -132,6 +145,10 @@ int main(int argc, char** argv) {
   app.add_option("--threads", options.threads, "that LibTorch computes with; 0: as many as it likes")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  auto* snapshots = app.add_option("--snapshots", options.snapshots,
+                                   "folder for a snapshot every 50 batches and at the end");
+  app.add_flag("--resume", options.resume, "go on from the newest snapshot there, where there is one")
+      ->needs(snapshots);
   app.add_flag("--describe", options.describe, "print the tree and don't train");
   CLI11_PARSE(app, argc, argv);
   try {

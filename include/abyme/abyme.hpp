@@ -21,7 +21,10 @@
 #include <abyme/pass/pass.hpp>
 #include <abyme/pass/supervised_pass.hpp>
 #include <abyme/save/make_folder.hpp>
+#include <abyme/save/inspect.hpp>
 #include <abyme/save/save_model.hpp>
+#include <abyme/save/snapshot.hpp>
+#include <abyme/save/weights.hpp>
 #include <abyme/stats/moving_stats.hpp>
 #include <abyme/stats/reset.hpp>
 #include <abyme/stats/stats.hpp>

@@ -163,7 +163,7 @@ public:
   template <class Thing>
     requires std::derived_from<NodeClass, GroundNode>
   HandleOf holds(std::string name, Thing&& thing) const {
-    base_ground_holds(*node_, std::move(name), std::forward<Thing>(thing));
+    hold_in_ground(*node_, std::move(name), std::forward<Thing>(thing));
     return *this;
   }
   /// What a snapshot of the tree holds, and what it can't, as lines of text.

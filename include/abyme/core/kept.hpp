@@ -14,6 +14,12 @@
 
 namespace abyme {
 
+/// A tensor and its name in a file.
+struct NamedTensor {
+  std::string name;
+  at::Tensor tensor;
+};
+
 /// What a snapshot takes of a thing and gives back: plain data, and tensors under names of the thing's own.
 class Kept {
 public:
@@ -21,7 +27,7 @@ public:
 
   /// Nothing is done for an undefined tensor. It is not copied: the snapshot is written before it can change.
   void add(std::string_view name, const at::Tensor& tensor) {
-    if (tensor.defined()) tensors_.emplace_back(name, tensor);
+    if (tensor.defined()) tensors_.push_back({std::string(name), tensor});
   }
   /// The tensor of that name; undefined where there is none.
   at::Tensor tensor(std::string_view name) const {
@@ -30,7 +36,7 @@ public:
     }
     return {};
   }
-  const std::vector<std::pair<std::string, at::Tensor>>& tensors() const { return tensors_; }
+  const std::vector<NamedTensor>& tensors() const { return tensors_; }
 
   /// All tensors of `inner`, under prefix + name.
   void add_all(std::string_view prefix, const Kept& inner) {
@@ -52,7 +58,7 @@ public:
   }
 
 private:
-  std::vector<std::pair<std::string, at::Tensor>> tensors_;
+  std::vector<NamedTensor> tensors_;
 };
 
 namespace reflect {

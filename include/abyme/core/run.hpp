@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -17,6 +18,8 @@
 #include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include <unistd.h>
 
 namespace abyme {
 
@@ -72,7 +75,8 @@ public:
   /// Goes on from there, in place of from the root. \throws Error where the tree has no such place.
   void set_position(const Record& position);
 
-  /// Counts the runs that go on from one another as one: given to files, so that nobody else's is replaced.
+  /// The same for all runs that go on from one another, of a tree that takes snapshots; otherwise empty.
+  /// Files get it, so that a run which goes on replaces none but its own.
   std::string id;
 
 private:
@@ -417,6 +421,10 @@ inline void Run::fail(std::exception_ptr error, std::string where) {
 
 inline void Run::dig(const std::function<void(Run&)>& begin, const std::vector<int>& signals) {
   const Signals watch(signals, attention_);
+  if (keeps_positions_) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch().count();
+    id = fmt::format("{:x}-{:x}-{:x}", now, ::getpid(), reinterpret_cast<std::uintptr_t>(this));
+  }
   try {
     for (Node* node : std::vector<Node*>(walk_->nodes())) node->run_started();  // it may hang children
     if (begin) begin(*this);

@@ -2,6 +2,7 @@
 
 #include <abyme/core/holdings.hpp>
 #include <abyme/optim/memory_order.hpp>
+#include <abyme/save/weights.hpp>
 
 #include <torch/nn/module.h>
 
@@ -16,38 +17,8 @@ namespace abyme {
 
 namespace reflect {
 
-/// Parameters and buffers under their names, as PyTorch's `state_dict` has them.
-inline std::vector<std::pair<std::string, at::Tensor>> state_of(const torch::nn::Module& model) {
-  std::vector<std::pair<std::string, at::Tensor>> state;
-  for (const auto& each : model.named_parameters()) state.emplace_back(each.key(), each.value());
-  for (const auto& each : model.named_buffers()) state.emplace_back(each.key(), each.value());
-  return state;
-}
-
-inline std::vector<std::string> differences(const torch::nn::Module& model, const Kept& kept) {
-  std::vector<std::string> told;
-  const auto state = state_of(model);
-  for (const auto& [name, tensor] : state) {
-    const at::Tensor other = kept.tensor(name);
-    if (!other.defined()) {
-      if (tensor.defined()) told.push_back(fmt::format("{} is not there", name));
-    } else if (!tensor.defined() || other.sizes() != tensor.sizes() || other.dtype() != tensor.dtype()) {
-      told.push_back(fmt::format("{} is {} of {}, here {} of {}", name, shape_text(other),
-                                 toString(other.scalar_type()),
-                                 tensor.defined() ? shape_text(tensor) : "none",
-                                 tensor.defined() ? toString(tensor.scalar_type()) : "none"));
-    }
-  }
-  for (const auto& [name, tensor] : kept.tensors()) {
-    bool is_known = false;
-    for (const auto& [known, own] : state) is_known = is_known || known == name;
-    if (!is_known) told.push_back(fmt::format("{} is not in the model", name));
-  }
-  return told;
-}
-
 inline void save_model_part(const torch::nn::Module& model, Kept& kept) {
-  for (const auto& [name, tensor] : state_of(model)) kept.add(name, tensor.detach());
+  for (const auto& [name, tensor] : named_tensors(model)) kept.add(name, tensor.detach());
   Record::List training;
   for (const auto& module : model.modules()) training.emplace_back(module->is_training());
   kept.data["training"] = std::move(training);
@@ -80,9 +51,7 @@ inline void load_model_part(torch::nn::Module& model, const Kept& kept) {
     orders.push_back(std::move(order));
   }
   set_memory_orders(model, orders);
-  for (auto& [name, tensor] : state_of(model)) {
-    if (const at::Tensor other = kept.tensor(name); other.defined()) tensor.copy_(other);
-  }
+  match_tensors(named_tensors(model), kept.tensors()).copy();
   const auto modules = model.modules();
   const auto& training = kept.data.at("training").as<Record::List>();
   for (std::size_t i = 0; i < modules.size() && i < training.size();
@@ -103,9 +72,10 @@ inline void load_model_part(torch::nn::Module& model, const Kept& kept) {
 /// `state_dict`; which modules train, which parameters are frozen, and their memory orders.
 template <class Model>
 Part model_part(std::shared_ptr<Model> model) {
-  return {[model](Kept& kept) { reflect::save_model_part(*model, kept); },
-          [model](const Kept& kept) { reflect::load_model_part(*model, kept); },
-          [model](const Kept& kept) { return reflect::differences(*model, kept); }};
+  return {
+      [model](Kept& kept) { reflect::save_model_part(*model, kept); },
+      [model](const Kept& kept) { reflect::load_model_part(*model, kept); },
+      [model](const Kept& kept) { return match_tensors(named_tensors(*model), kept.tensors()).differences; }};
 }
 
 }  // namespace abyme

@@ -18,14 +18,20 @@ inline std::string date_text(std::time_t time = std::time(nullptr)) {
 
 /// `folder/name.ext`, or, where that is taken, the first free one of `folder/name-2.ext`,
 /// `folder/name-3.ext`, ... A link to nowhere takes a name too.
-inline std::filesystem::path free_path(const std::filesystem::path& wanted) {
+/// \param is_free whether a path that is taken counts as free
+template <class IsFree>
+std::filesystem::path free_path(const std::filesystem::path& wanted, IsFree is_free) {
   std::filesystem::path free = wanted;
-  for (int number = 2; std::filesystem::exists(std::filesystem::symlink_status(free)); ++number) {
+  for (int number = 2; std::filesystem::exists(std::filesystem::symlink_status(free)) && !is_free(free);
+       ++number) {
     free = wanted;
     free.replace_filename(
         fmt::format("{}-{}{}", wanted.stem().string(), number, wanted.extension().string()));
   }
   return free;
+}
+inline std::filesystem::path free_path(const std::filesystem::path& wanted) {
+  return free_path(wanted, [](const std::filesystem::path&) { return false; });
 }
 
 }  // namespace abyme

@@ -5,6 +5,7 @@
 
 #include <abyme/core/error.hpp>
 #include <abyme/core/json.hpp>
+#include <abyme/core/kept.hpp>
 #include <abyme/save/file.hpp>
 
 #include <algorithm>
@@ -21,12 +22,6 @@
 #include <vector>
 
 namespace abyme {
-
-/// A tensor and its name in a file.
-struct NamedTensor {
-  std::string name;
-  at::Tensor tensor;
-};
 
 /// The dtypes that both LibTorch and the safetensors format have, with the format's names.
 inline constexpr std::pair<at::ScalarType, std::string_view> safetensors_dtypes[] = {

@@ -72,7 +72,17 @@ public:
         break;
       }
     }
-    for (const std::string& fault : Holdings(place.walk()).faults()) place.fault(fault);
+    const Holdings holdings(place.walk());
+    for (const std::string& fault : holdings.faults()) place.fault(fault);
+    for (const Node* node : place.nodes()) {
+      for (const Field& row : node->type().fields) {
+        if (row.state && !row.save)
+          place.fault(
+              fmt::format("a snapshot must be able to hold every state, got {} of {}, whose type has no save "
+                          "and load; give it these, or make it a field",
+                          row.name, node->name()));
+      }
+    }
   }
 
   /// The folder, which is locked from now on.
@@ -159,6 +169,70 @@ template <class Snapshots>
 Resumption resume_ground(const std::shared_ptr<GroundNode>& ground, const Snapshots& snapshots,
                          ResumeOptions options) {
   return {ground, snapshots.shared(), options};
+}
+
+template <class Thing>
+void hold_in_ground(GroundNode& ground, std::string name, Thing&& thing) {
+  using Plain = std::remove_cvref_t<Thing>;
+  Part part;
+  if constexpr (ModelLike<Thing>) {
+    part = model_part(own_or_borrow_model(std::forward<Thing>(thing)));
+  } else if constexpr (OptimizerLike<Thing>) {
+    part = optimizer_part(own_or_borrow(std::forward<Thing>(thing)));
+  } else if constexpr (std::same_as<Plain, at::Generator>) {
+    part = {[thing](Kept& kept) { kept.add("state", generator_state(thing)); },
+            [thing](const Kept& kept) { set_generator_state(thing, kept.tensor("state")); }};
+  } else {
+    static_assert(
+        Keepable<Plain> && std::is_lvalue_reference_v<Thing>,
+        "a snapshot holds a model, an optimizer, a generator, or a variable of a type that it can keep: "
+        "numbers, texts, tensors, lists of such, and classes with save and load");
+    part = {[&thing](Kept& kept) { keep<Plain>(kept, "value", thing); },
+            [&thing](const Kept& kept) { put_back<Plain>(kept, "value", thing); }};
+  }
+  ground.told.emplace_back(std::move(name), std::move(part));
+}
+
+/// What a snapshot of a tree holds, and what it can't: a line each.
+struct HoldingsText {
+  std::vector<std::string> holds, cannot;
+};
+
+template <class Root>  // a template, so that only who asks spends the compiler's time
+HoldingsText holdings_text(Root& root) {
+  const Walk walk(root);
+  HoldingsText text;
+  for (const Node* node : walk.nodes()) {
+    std::string names;
+    for (const Field& row : node->type().fields) {
+      if (row.save) names += (names.empty() ? "" : ", ") + std::string(row.name);
+      else if (row.state)
+        text.cannot.push_back(
+            fmt::format("{}: {}, whose type has no save and load", walk.path_of(*node), row.name));
+    }
+    if (!names.empty()) text.holds.push_back(fmt::format("{}: {}", walk.path_of(*node), names));
+    bool calls = dynamic_cast<const CallNode*>(node) != nullptr;
+    for (const Field& row : node->shown()) {
+      if (!row.input) continue;
+      row.inputs(const_cast<Node&>(*node), [&](InputBase& input) {
+        calls = calls || std::holds_alternative<InputBase::Call>(input.source());
+      });
+    }
+    if (calls)
+      text.cannot.push_back(fmt::format(
+          "{}: what its callable captures; tell of it with ground.holds(name, thing)", walk.path_of(*node)));
+  }
+  const Holdings holdings(walk);
+  for (const auto& holding : holdings.all()) {
+    Kept kept;
+    holding.part.save(kept);
+    std::int64_t bytes = 0;
+    for (const auto& [name, tensor] : kept.tensors()) bytes += std::int64_t(tensor.nbytes());
+    text.holds.push_back(fmt::format("{}: {} tensors, {} bytes", holding.name, kept.tensors().size(), bytes));
+  }
+  text.holds.emplace_back("generator: of the CPU and of each CUDA device");
+  for (const std::string& fault : holdings.faults()) text.cannot.push_back(fault);
+  return text;
 }
 
 }  // namespace abyme

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <exception>
 #include <map>
-#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,11 +29,6 @@ struct SnapshotState {
 };
 
 namespace reflect {
-
-inline std::string new_run_id() {
-  std::random_device random;
-  return fmt::format("{:08x}{:08x}", random(), random());
-}
 
 /// All tensors of a thing, under its name and a dot.
 inline Kept kept_of(std::string_view name, const Record& data, const std::vector<NamedTensor>& tensors,
@@ -97,7 +91,6 @@ inline SnapshotState capture(Run& run) {
     for (const auto& [inner, tensor] : kept.tensors()) state.tensors.push_back({name + "." + inner, tensor});
     state.record[group][name] = std::move(kept.data);
   };
-  if (run.id.empty()) run.id = reflect::new_run_id();
   state.record["version"] = 1;
   state.record["run"] = run.id;
   state.record["place"] = run.path();

@@ -28,9 +28,10 @@ inline std::vector<NamedTensor> named_tensors(const torch::nn::Module& model) {
 }
 
 /// Writes the weights of a model as a safetensors file, see `save_weights`. \throws Error
-inline void write_weights(File& file, const torch::nn::Module& model) {
+inline void write_weights(File& file, const torch::nn::Module& model,
+                          std::map<std::string, std::string> metadata = {}) {
   const auto tensors = named_tensors(model);
-  std::map<std::string, std::string> metadata{{"format", "pt"}};  // Python's transformers ask for it
+  metadata["format"] = "pt";  // Python's transformers ask for it
   if (auto ties = ties_text(tensors); !ties.empty()) metadata["ties"] = std::move(ties);
   write_safetensors(file, tensors, metadata);
 }
