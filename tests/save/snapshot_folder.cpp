@@ -279,6 +279,8 @@ TEST_CASE("what can't be a folder of snapshots is told", "[snapshot_folder]") {
   const Folder folder;
   CHECK(error_of([&] { ab::SnapshotFolder(folder.path(), {.keep = 0}); }) ==
         "SnapshotFolder: keep must be at least 1, got 0; leave it out to keep 3");
+  CHECK(error_of([&] { ab::SnapshotFolder(""); }) ==
+        "SnapshotFolder: path must name a folder, got none; pass one, as in \"runs/mnist\"");
   tests::put(folder / "file", "");
   CHECK_THAT(error_of([&] { ab::SnapshotFolder(folder / "file").lock(); }),
              Contains("the folder " + (folder / "file")));

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <fmt/format.h>
+
+#include <abyme/core/error.hpp>
 #include <abyme/core/json.hpp>
 #include <abyme/save/input_file.hpp>
 #include <abyme/save/safetensors.hpp>

@@ -53,7 +53,7 @@ private:
 
 /// Writes a snapshot: a safetensors file, whole or not at all, in place of one that is there. Its metadata
 /// gets a `checksum` and, where tensors are tied and it has none, their `ties`. \throws Error where it can't
-/// be written; the old file is as it was then.
+/// be written; the old file is as it was then. A template, so that only those who write compile it.
 template <class Tensors = std::vector<NamedTensor>>
 void write_snapshot_file(const std::filesystem::path& path, Tensors tensors,
                          std::map<std::string, std::string> metadata) {

@@ -43,9 +43,11 @@ struct FoundSnapshot {
 /// alone, as are snapshots that are damaged. The disk is first touched when something is written or read.
 class SnapshotFolder {
 public:
-  /// \throws Error where `keep` is less than 1.
+  /// \throws Error where `path` is empty or `keep` less than 1.
   explicit SnapshotFolder(std::filesystem::path path, SnapshotFolderOptions options = {})
       : path_(std::move(path)), options_(options) {
+    if (path_.empty())
+      throw Error("SnapshotFolder: path must name a folder, got none; pass one, as in \"runs/mnist\"");
     if (options_.keep < 1) {
       throw Error(fmt::format("SnapshotFolder: keep must be at least 1, got {}; leave it out to keep 3",
                               options_.keep));
@@ -73,7 +75,8 @@ public:
   }
 
   /// Writes the next snapshot, its number greater than all before, and removes good ones that are older than
-  /// the newest `keep`. \throws Error; what was there is there then. \returns its path
+  /// the newest `keep`. \throws Error; what was there is there then. \returns its path. A template, as is
+  /// `write_best`, so that only those who write compile it.
   template <class Tensors = std::vector<NamedTensor>>
   std::filesystem::path write(Tensors tensors, std::map<std::string, std::string> metadata) {
     lock();
@@ -101,9 +104,8 @@ public:
   template <class Warn>
   std::optional<FoundSnapshot> newest_good(Warn warn) {
     std::set<std::uint64_t> bad;
-    for (std::map<std::uint64_t, std::filesystem::path> before, all = snapshots(); all != before;
-         before =
-             std::exchange(all, snapshots())) {  // its writer may have removed what was there, for newer ones
+    // Looks once more where a writer may have removed what was there, for newer ones.
+    for (Numbered before, all = snapshots(); all != before; before = std::exchange(all, snapshots())) {
       for (auto each = all.rbegin(); each != all.rend(); ++each) {
         const auto& [number, path] = *each;
         if (bad.contains(number)) continue;
@@ -124,9 +126,11 @@ public:
   }
 
 private:
+  using Numbered = std::map<std::uint64_t, std::filesystem::path>;
+
   // All numbers that are taken, good or not.
-  std::map<std::uint64_t, std::filesystem::path> snapshots() const {
-    std::map<std::uint64_t, std::filesystem::path> all;
+  Numbered snapshots() const {
+    Numbered all;
     for_each_name([&](const std::string& name) {
       if (const auto number = number_of(name)) all.emplace(*number, path_ / name);
     });
