@@ -44,6 +44,15 @@ TEST_CASE("a file is begun empty, or written on behind what it holds", "[save]")
   CHECK(moved.path() == folder / "a");
 }
 
+TEST_CASE("bytes that were written are replaced, and writing goes on at the end", "[save]") {
+  const Folder folder;
+  ab::File file(folder / "a", ab::File::Open::create);
+  file.write("one two");
+  file.overwrite(4, "TWO");
+  file.write(" three");
+  CHECK(content(folder / "a") == "one TWO three");
+}
+
 TEST_CASE("what can't be opened or written is told with the file and the reason", "[save]") {
   const Folder folder;
   CHECK(error_of([&] { ab::File(folder / "none/a", ab::File::Open::create); }) ==

@@ -210,6 +210,11 @@ TEST_CASE("what the format can't hold is told, before anything is written", "[sa
         "a tensor must have a name of its own, got \"x\" twice; name it otherwise");
   CHECK(error_of({{"__metadata__", torch::ones({1})}}) ==
         "a tensor must have a name of its own, got \"__metadata__\"; name it otherwise");
+  std::vector<ab::NamedTensor> none;
+  const std::vector<std::pair<std::string, std::string>> metadata{{"k", std::string(100'000'000, 'x')}};
+  CHECK_THROWS_WITH(ab::safetensors_head(none, metadata),
+                    "the header of a safetensors file must have at most 100000000 bytes, got 100000032; keep "
+                    "long texts as tensors");
   const tests::FullDisk full(64);
   CHECK_THAT(error_of({{"x", torch::ones({100})}}), Contains("File too large"));
 }

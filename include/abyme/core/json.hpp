@@ -12,19 +12,28 @@
 
 namespace abyme {
 
+/// How much of a text stands for itself in JSON: up to a quote, a backslash or a control character.
+inline std::size_t plain_length(std::string_view text) {
+  std::size_t length = 0;
+  while (length < text.size() && static_cast<unsigned char>(text[length]) >= 0x20 && text[length] != '"' &&
+         text[length] != '\\')
+    ++length;
+  return length;
+}
+
 /// A text as JSON, in quotes. What is no UTF-8 stays as it is.
 inline std::string json_text(std::string_view text) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    if (static_cast<unsigned char>(c) < 0x20) {
-      quoted.append("\\u00").append(1, c < 0x10 ? '0' : '1').append(1, digits[c & 0xf]);
-    } else {
-      quoted += c;
-    }
+  for (;;) {
+    const std::size_t plain = plain_length(text);
+    quoted += text.substr(0, plain);
+    if (plain == text.size()) return quoted += '"';
+    const char c = text[plain];
+    if (c == '"' || c == '\\') quoted.append("\\").append(1, c);
+    else quoted.append("\\u00").append(1, c < 0x10 ? '0' : '1').append(1, digits[c & 0xf]);
+    text.remove_prefix(plain + 1);
   }
-  return quoted + '"';
 }
 
 /// Reads JSON piece by piece: the caller says what comes next. Blanks before a piece are left out. \throws
@@ -57,14 +66,13 @@ public:
     need("\"");
     std::string text;
     for (;;) {
+      const std::size_t plain = plain_length(text_.substr(at_));
+      text += text_.substr(at_, plain);
+      at_ += plain;
       if (at_ == text_.size()) fail("'\"'");
       const char c = text_[at_++];
       if (c == '"') return text;
-      if (static_cast<unsigned char>(c) < 0x20) fail("'\"' before a control character");
-      if (c != '\\') {
-        text += c;
-        continue;
-      }
+      if (c != '\\') fail("'\"' before a control character");
       if (at_ == text_.size()) fail("character behind '\\'");
       switch (const char escaped = text_[at_++]) {
       case 'b': text += '\b'; break;
