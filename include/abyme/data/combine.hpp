@@ -57,6 +57,7 @@ public:
   void save(Kept& kept) const { source_.save(kept); }
   void load(const Kept& kept) { source_.load(kept); }
   bool may_draw_at_random() const { return true; }  // as a function may that changes images
+  std::int64_t orders_drawn() const { return source_.orders_drawn(); }
 
 private:
   RangeSource<Range> source_;
@@ -83,6 +84,7 @@ public:
   void save(Kept& kept) const { source_.save(kept); }
   void load(const Kept& kept) { source_.load(kept); }
   bool may_draw_at_random() const { return source_.may_draw_at_random(); }
+  std::int64_t orders_drawn() const { return source_.orders_drawn(); }
 
 private:
   RangeSource<Range> source_;
@@ -121,6 +123,7 @@ public:
   void save(Kept& kept) const { source_.save(kept); }
   void load(const Kept& kept) { source_.load(kept); }
   bool may_draw_at_random() const { return source_.may_draw_at_random(); }
+  std::int64_t orders_drawn() const { return source_.orders_drawn(); }
 
 private:
   RangeSource<Range> source_;
@@ -167,6 +170,11 @@ public:
   bool may_draw_at_random() const {
     return std::ranges::any_of(sources_, [](const auto& source) { return source->may_draw_at_random(); });
   }
+  std::int64_t orders_drawn() const {
+    std::int64_t sum = 0;
+    for (const auto& source : sources_) sum += source->orders_drawn();
+    return sum;
+  }
 
 private:
   std::vector<std::unique_ptr<Source>> sources_;
@@ -204,6 +212,7 @@ public:
   void save(Kept& kept) const { source_.save(kept); }
   void load(const Kept& kept) { source_.load(kept); }
   bool may_draw_at_random() const { return source_.may_draw_at_random(); }
+  std::int64_t orders_drawn() const { return source_.orders_drawn(); }
 
 private:
   RangeSource<Range> source_;

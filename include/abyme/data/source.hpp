@@ -42,6 +42,8 @@ public:
   virtual void load(const Kept& kept) = 0;
   /// Whether a batch may depend on the default generator, as those of a sampler or a function do.
   virtual bool may_draw_at_random() const = 0;
+  /// How often a range was begun that may draw its order from the default generator, as `torch::data` does.
+  virtual std::int64_t orders_drawn() const = 0;
 };
 
 template <BatchRange Range>
@@ -70,6 +72,7 @@ public:
   const Batch* draw() {
     if (!started_) {
       started_ = true;
+      ++begun_;
       at_.emplace(std::begin(*range_));
       end_.emplace(std::end(*range_));
     } else if (at_) {
@@ -106,6 +109,11 @@ public:
     if constexpr (requires { range_->may_draw_at_random(); }) return range_->may_draw_at_random();
     else return !std::ranges::forward_range<Range>;  // what lies there is there again
   }
+  std::int64_t orders_drawn() const override {
+    if constexpr (requires { range_->orders_drawn(); }) return range_->orders_drawn();
+    else if constexpr (requires { range_->may_draw_at_random(); }) return 0;  // it has a generator of its own
+    else return begun_;
+  }
 
 private:
   std::shared_ptr<Range> range_;
@@ -113,6 +121,7 @@ private:
   std::optional<Sentinel> end_;
   std::optional<Batch> drawn_;  // where the range gives its batches by value
   bool started_ = false;
+  std::int64_t begun_ = 0;
 };
 
 }  // namespace abyme

@@ -95,7 +95,7 @@ private:
       at_begin_ = Kept();
       source_->save(at_begin_);
       is_random_ = source_->may_draw_at_random();
-      if (is_random_) before_pass_ = generator_state(default_generator());
+      before_orders_ = {};
     }
     is_over_ = false;
     batch_ = nullptr;
@@ -103,8 +103,11 @@ private:
     source_->restart();
   }
   void draw() {
-    if (keeps_ && is_random_) before_draw_ = generator_state(default_generator());
+    const bool keeps = keeps_ && is_random_;
+    const std::int64_t orders = keeps ? source_->orders_drawn() : 0;
+    if (keeps) before_draw_ = generator_state(default_generator());
     batch_ = source_->next();  // the last batch is gone where it lay in the range's iterator
+    if (keeps && source_->orders_drawn() != orders) before_orders_.emplace_back(drawn_, before_draw_);
     drawn_ += batch_ != nullptr;
     is_over_ = batch_ == nullptr;
   }
@@ -118,8 +121,8 @@ private:
     else source = at_begin_;
     kept.set_part("source", std::move(source));
     if (!is_random_ || is_over_) return;
-    kept.add("before_pass", before_pass_);
-    kept.add("before_draw", before_draw_);
+    keep(kept, "before_orders", before_orders_);
+    keep(kept, "before_draw", before_draw_);
   }
   // The default generator is put right by the snapshot, later.
   void load(const Kept& kept) {
@@ -130,11 +133,19 @@ private:
       drawn_ = drawn;
       return;
     }
-    const at::Tensor before_pass = kept.tensor("before_pass"), before_draw = kept.tensor("before_draw");
-    if (before_pass.defined()) set_generator_state(default_generator(), before_pass);
+    Orders before_orders;
+    at::Tensor before_draw;
+    if (kept.data.find("before_draw")) {
+      put_back(kept, "before_orders", before_orders);
+      put_back(kept, "before_draw", before_draw);
+    }
     begin();
     while (drawn_ < drawn) {
-      if (drawn_ == drawn - 1 && before_draw.defined()) set_generator_state(default_generator(), before_draw);
+      at::Tensor state = drawn_ == drawn - 1 ? before_draw : at::Tensor();
+      for (const auto& [number, before] : before_orders) {
+        if (number == drawn_) state = before;
+      }
+      if (state.defined()) set_generator_state(default_generator(), state);
       draw();
       if (!batch_)
         throw Error(
@@ -151,8 +162,12 @@ private:
 
   // For snapshots, where the tree takes some:
   bool keeps_ = false, is_random_ = false;
-  Kept at_begin_;                         // what the source was when this pass began
-  at::Tensor before_pass_, before_draw_;  // the default generator's state, where batches may depend on it
+  Kept at_begin_;  // what the source was when this pass began
+  // The default generator's states, where batches may depend on it: before the last batch was drawn, and
+  // before those with which a range drew its order. Numbers are those of the batches.
+  using Orders = std::vector<std::pair<std::int64_t, at::Tensor>>;
+  at::Tensor before_draw_;
+  Orders before_orders_;
 };
 using DataLooper = Handle<DataLooperNode>;
 
