@@ -1,8 +1,10 @@
+#include <abyme/core/flush_denormals.hpp>
 #include <abyme/core/record.hpp>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <bit>
 #include <limits>
 
 namespace ab = abyme;
@@ -70,6 +72,16 @@ TEST_CASE("every double comes back bit for bit", "[record]") {
     CHECK(std::signbit(back) == std::signbit(number));
   }
   CHECK(std::isnan(Record::parse(Record(Limits::quiet_NaN()).json()).as<double>()));
+}
+
+TEST_CASE("denormal numbers come back bit for bit, also where they count as 0", "[record]") {
+  for (const bool flushed : {false, true}) {
+    const ab::FlushDenormals flush(flushed);
+    for (const std::uint64_t bits : {1ULL, 12345ULL, (1ULL << 52) - 1, 1ULL << 52, (1ULL << 63) + 77}) {
+      const double back = Record::parse(Record(std::bit_cast<double>(bits)).json()).as<double>();
+      CHECK(std::bit_cast<std::uint64_t>(back) == bits);
+    }
+  }
 }
 
 TEST_CASE("JSON as others write it is read", "[record]") {

@@ -3,6 +3,7 @@
 #include <abyme/core/error.hpp>
 #include <abyme/core/json.hpp>
 
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
@@ -119,7 +120,7 @@ inline const Record& Record::at(std::string_view name) const {
 
 inline void Record::write(std::string& text) const {
   const auto digits = [&text](auto number) {
-    char buffer[32];
+    char buffer[64];
     text.append(buffer, std::to_chars(buffer, buffer + sizeof(buffer), number).ptr);
   };
   if (is_nothing()) {
@@ -135,7 +136,10 @@ inline void Record::write(std::string& text) const {
       text += *real > 0 ? "Infinity" : "-Infinity";
     } else {
       const std::size_t before = text.size();
-      digits(*real);
+      const std::uint64_t bits = std::bit_cast<std::uint64_t>(*real) << 1;
+      // Where denormals are flushed to_chars takes one for 0; a long double is none, and is read to the same.
+      if (bits != 0 && bits >> 53 == 0) digits(static_cast<long double>(*real));
+      else digits(*real);
       if (text.find_first_of(".e", before) == text.npos) text += ".0";  // stays a double
     }
   } else if (const auto* string = std::get_if<std::string>(&value_)) {
