@@ -39,6 +39,8 @@ public:
 
   bool empty() const { return gradients_.empty(); }
   at::TensorList list() const { return gradients_; }
+  /// How many were gathered last.
+  std::size_t count() const { return parameters_.size(); }
   const at::Tensor& parameter(std::size_t index) const { return *parameters_[index]; }
 
   void scale(double factor) { at::_ops::_foreach_mul__Scalar::call(gradients_, factor); }

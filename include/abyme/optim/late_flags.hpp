@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <abyme/core/kept.hpp>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
@@ -26,14 +27,28 @@ public:
   }
   /// Those of the last `put`, [n] on the CPU; undefined where there were none since the last `take`.
   at::Tensor take() {
-    if (!std::exchange(waiting_, false)) return {};
+    if (!std::exchange(waiting_, false)) return std::exchange(loaded_, at::Tensor());
     if (copied_) copied_->synchronize();
     return host_;
   }
-  void forget() { waiting_ = false; }
+  void forget() {
+    waiting_ = false;
+    loaded_ = at::Tensor();
+  }
+
+  /// For snapshots: waits for those that are under way.
+  void save(Kept& kept) {
+    if (waiting_ && copied_) copied_->synchronize();
+    kept.add("late", waiting_ ? host_ : loaded_);
+  }
+  void load(const Kept& kept) {
+    forget();
+    loaded_ = kept.tensor("late");
+  }
 
 private:
   at::Tensor host_;
+  at::Tensor loaded_;  // from a snapshot
   std::optional<c10::Event> copied_;
   bool waiting_ = false;
 };

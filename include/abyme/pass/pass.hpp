@@ -50,7 +50,9 @@ namespace abyme {
 /// only the mode holds while children run. It is switched only where it differs; a module frozen in
 /// evaluation mode inside a model in training mode stays so, and when the run ends every module has the mode
 /// that it had before. Averages and the scale of the loss live as long as the pass: a later run goes on with
-/// them. \throws Error where the loss of a training pass has not one element, and as `non_finite` says.
+/// them. A run that goes on from a snapshot shows the loss of the batch before, and what else had one
+/// element, but no outputs until the next batch. \throws Error where the loss of a training pass has not one
+/// element, and as `non_finite` says.
 class PassNode : public Node {
 public:
   static constexpr auto events = abyme::events("start", "forward", "loss", "backward", "step", "end");
@@ -147,6 +149,14 @@ public:
 
   void hold(Holdings& holdings) override {
     holdings.add("model", model_.get(), model_part(model_));
+    holdings.add_own("result", {[this](Kept& kept) {
+                                  keep(kept, "batch_size", batch_size_);
+                                  step_->save(kept);
+                                },
+                                [this](const Kept& kept) {
+                                  put_back(kept, "batch_size", batch_size_);
+                                  step_->load(kept, device());
+                                }});
     if (!updates()) return;
     holdings.add("optimizer", update_->optimizer().get(), optimizer_part(update_->optimizer()));
     holdings.add_own("update", {[this](Kept& kept) { update_->save(kept); },
@@ -171,10 +181,10 @@ public:
   }
 
   void run_started() override {
-    const auto parameters = model_->parameters();
-    device_ = parameters.empty() ? at::kCPU : parameters[0].device().type();
+    device_ = device().type();
     if (options.channels_last) {
-      for (const at::Tensor& parameter : parameters) parameter.set_data(in_channels_last(parameter.data()));
+      for (const at::Tensor& parameter : model_->parameters())
+        parameter.set_data(in_channels_last(parameter.data()));
     }
     if (updates()) update_->run_started();
     modes_.clear();
@@ -218,6 +228,11 @@ private:
       }(std::make_index_sequence<member_count<Result>>{});
       return rows;
     }
+  }
+
+  at::Device device() const {
+    const auto parameters = model_->parameters();
+    return parameters.empty() ? at::Device(at::kCPU) : parameters[0].device();
   }
 
   void set_mode(bool training) {

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <abyme/core/callable.hpp>
+#include <abyme/core/kept.hpp>
 #include <abyme/core/value.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -80,6 +82,12 @@ public:
   virtual void drop_graph() = 0;
   /// Forgets the result, so that its memory can serve the next step.
   virtual void forget() = 0;
+
+  /// What others may read of the result when the pass is over, for snapshots: the loss, numbers, tensors with
+  /// one element. Outputs are too large for that.
+  virtual void save(Kept& kept) const = 0;
+  /// \param device of the model
+  virtual void load(const Kept& kept, at::Device device) = 0;
 };
 
 /// With a result of type Result: the loss, or an aggregate with a member `loss`.
@@ -105,7 +113,40 @@ public:
     }
   }
 
+  void save(Kept& kept) const override {
+    each_member([&](std::string_view name, const auto& member) {
+      using Member = std::remove_cvref_t<decltype(member)>;
+      if constexpr (std::same_as<Member, at::Tensor>) {
+        if (member.defined() && member.numel() == 1) kept.add(name, member.detach());
+      } else if constexpr (Keepable<Member>) {
+        keep(kept, name, member);
+      }
+    });
+  }
+  void load(const Kept& kept, at::Device device) override {
+    forget();
+    each_member([&](std::string_view name, const auto& shown) {
+      using Member = std::remove_cvref_t<decltype(shown)>;
+      auto& member = const_cast<Member&>(shown);
+      if constexpr (std::same_as<Member, at::Tensor>) {
+        if (const at::Tensor tensor = kept.tensor(name); tensor.defined()) member = tensor.to(device);
+      } else if constexpr (Keepable<Member>) {
+        if (kept.data.find(name)) put_back(kept, name, member);
+      }
+    });
+  }
+
 private:
+  template <class Visit>
+  void each_member(Visit visit) const {
+    if constexpr (std::same_as<Result, at::Tensor>) {
+      visit("loss", result);
+    } else {
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (visit(member_name<Result, I>, std::get<I>(members(result))), ...);
+      }(std::make_index_sequence<member_count<Result>>{});
+    }
+  }
   template <class Member>
   static void drop(Member& member) {
     if constexpr (std::same_as<Member, at::Tensor>) {

@@ -84,12 +84,13 @@ public:
     flags_ = late_.take();
     if (!flags_.defined() || !flags_.any().item().toBool()) return 0;
     can_skip_->step_was_skipped();
+    if (gradients_.count() == 0) gradients_.gather(*optimizer_);  // a run went on with this step
     report(nullptr);
     return 1;
   }
 
-  /// What a snapshot holds beside the model and the optimizer: the averages, the scale, and the gradients of
-  /// a step whose batches are not all there.
+  /// What a snapshot holds beside the model and the optimizer: the averages, the scale, what the device has
+  /// found in the last step, and the gradients of a step whose batches are not all there.
   void save(Kept& kept) {
     kept.data["batches"] = window_.batches;
     kept.data["unit"] = window_.unit;
@@ -98,6 +99,8 @@ public:
       each_parameter([&](std::size_t i, const at::Tensor& parameter) {
         kept.add(fmt::format("gradient.{}", i), parameter.grad());
       });
+    kept.add("norm", norm_);
+    late_.save(kept);
     if (scale_) kept.set_part("scale", kept_of(*scale_));
     if (average_) kept.set_part("average", kept_of(*average_));
   }
@@ -112,6 +115,9 @@ public:
       parameter.mutable_grad() =
           gradient.defined() ? optim::in_order_of(parameter, gradient.to(device)) : gradient;
     });
+    norm_ = kept.tensor("norm");
+    if (norm_.defined()) norm_ = norm_.to(device);
+    late_.load(kept);
     if (scale_ && kept.data.find("scale")) scale_->load(kept.part("scale"), device);
     if (average_ && kept.data.find("average")) average_->load(kept.part("average"), *optimizer_);
   }
@@ -212,7 +218,7 @@ private:
     std::int64_t count = 0;
     for (std::int64_t i = 1; i < flags.size(0); ++i) {
       if (!flags[i].item().toBool()) continue;
-      if (++count <= 3)
+      if (++count <= 3 && std::size_t(i) <= gradients_.count())
         names += (names.empty() ? "" : ", ") + parameter_name(gradients_.parameter(std::size_t(i - 1)));
     }
     if (count > 3) names += fmt::format(" and {} more", count - 3);
