@@ -1,6 +1,7 @@
 """Checks that the code in README.md and docs/ is code that is built and tested: check.py ROOT
 
-A block behind a line <!-- from FILE --> stands in FILE as it is, but for blanks and line breaks. Every cpp block names one.
+A block behind a line <!-- from FILE --> stands in FILE as it is, but for blanks and line breaks. Every cpp block names
+one; a python block may.
 """
 
 import pathlib
@@ -16,7 +17,9 @@ def squeeze(text):
 
 
 for page in [root / "README.md", *sorted((root / "docs").glob("**/*.md"))]:
-    for source, code in re.findall(r"(?:<!-- from (\S+) -->\n)?```cpp\n(.*?)```", page.read_text(), re.S):
+    for source, language, code in re.findall(r"(?:<!-- from (\S+) -->\n)?```(\w+)\n(.*?)```", page.read_text(), re.S):
+        if language != "cpp" and not source:
+            continue
         checked += 1
         if not source or squeeze(code) not in squeeze((root / source).read_text()):
             failed += 1
