@@ -101,19 +101,26 @@ private:
 using Snapshot = Handle<SnapshotNode>;
 
 inline void SnapshotNode::at_boundary(Run& running) {
+  const std::int64_t number_before = number;
+  std::optional<double> best_before = best_value;
   try {
     std::optional<double> value;
     if (options.best) value = options.best->find(*this);
     const bool is_best =
         value && (!best_value || (options.high_is_better ? *value > *best_value : *value < *best_value));
     SnapshotFolder& written = files();
+    ++number;  // as the run has it that goes on
     if (is_best) best_value = value;
     const SnapshotState state = capture(running);
+    if (is_best) {  // first: a snapshot that tells of a best one must find it there
+      written.write_best(state.tensors, state.metadata());
+      best_before = value;
+    }
     path = written.write(state.tensors, state.metadata()).string();
-    ++number;
-    if (is_best) written.write_best(state.tensors, state.metadata());
     error.reset();
   } catch (const std::exception& caught) {
+    number = number_before;
+    best_value = best_before;
     if (options.stop_on_error) throw;
     error = caught.what();
     fmt::print(stderr, "{}: no snapshot was written: {}\n", name(), *error);
