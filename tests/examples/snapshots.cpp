@@ -89,9 +89,11 @@ struct Program {
     });
     ground("dig", epochs);
 
+    ground.holds("curriculum", curriculum);
+    ground.on_signals({SIGINT, SIGTERM});
+
     ab::Snapshot snapshots(folder, {.keep = 3, .best = loss.get("average")});
     train_data("iteration_end", ab::PeriodicTrigger(3)("dig", snapshots));
-    ground.holds("curriculum", curriculum).on_signals({SIGINT, SIGTERM});
     return ground.resume(snapshots).dig();
   }
 };
