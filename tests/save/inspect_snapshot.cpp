@@ -105,7 +105,7 @@ nodes:
     counter  5
   epochs/iteration_start[0]/data/iteration_end[1]/PeriodicTrigger/dig[0]/Snapshot
     path        "FOLDER/run/00000001.safetensors"
-    number      1
+    number      2
     best_value  none
 parts:
   model: 7 tensors, 72 bytes
