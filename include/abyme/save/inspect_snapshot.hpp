@@ -137,18 +137,18 @@ inline std::vector<Piece> pieces_of(const Record& record, std::string_view group
 }
 
 // That with the longest name: `model.head`, not `model`.
-inline void give_to_its_piece(Summary& summary, const SafetensorsHeader::Entry& entry) {
+inline void give_to_its_piece(Summary& summary, const SafetensorsHeader::Entry& tensor) {
   Piece* owner = nullptr;
   for (auto* pieces : {&summary.nodes, &summary.parts}) {
     for (Piece& each : *pieces) {
-      if (entry.name.starts_with(each.name + ".") && (!owner || owner->name.size() < each.name.size()))
+      if (tensor.name.starts_with(each.name + ".") && (!owner || owner->name.size() < each.name.size()))
         owner = &each;
     }
   }
-  if (!owner) throw Error("a tensor belongs to nothing: \"" + entry.name + "\"");
+  if (!owner) throw Error("a tensor belongs to nothing: \"" + tensor.name + "\"");
   auto& tensors = owner->tensors;
   const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
-  auto its = entry;
+  auto its = tensor;
   its.name.erase(0, owner->name.size() + 1);
   tensors.insert(std::upper_bound(tensors.begin(), tensors.end(), its, by_name), its);
 }
@@ -232,7 +232,7 @@ inline Summary inspect(const std::filesystem::path& path) {
         if (node.name == each.at("path").as<std::string>()) node.type = each.at("type").as<std::string>();
       }
     }
-    for (const auto& entry : header.entries) reflect::give_to_its_piece(summary, entry);
+    for (const auto& tensor : header.entries) reflect::give_to_its_piece(summary, tensor);
     static_cast<void>(summary.text());  // so that it throws here or nowhere
   } catch (const Error& error) {
     throw Error(fmt::format("the file {} must be a snapshot that abyme wrote, got one where {}",
