@@ -14,9 +14,11 @@
 #include <abyme/loop/data_looper.hpp>
 #include <abyme/loop/iteration_looper.hpp>
 #include <abyme/optim/adam.hpp>
+#include <abyme/optim/memory_order.hpp>
 #include <abyme/optim/rate.hpp>
 #include <abyme/optim/rate_schedule.hpp>
 #include <abyme/optim/sgd.hpp>
+#include <abyme/optim/tune.hpp>
 #include <abyme/pass/averaged.hpp>
 #include <abyme/pass/pass.hpp>
 #include <abyme/pass/supervised_pass.hpp>

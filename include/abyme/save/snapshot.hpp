@@ -60,7 +60,7 @@ public:
     return done;
   }
 
-  void at_boundary(Run& run) override;
+  inline void at_boundary(Run& run) override;  // inline here already: see ~Node
 
   void run_ended() override { files_.reset(); }  // another run may write there
 
@@ -178,6 +178,18 @@ Resumption resume_ground(const std::shared_ptr<GroundNode>& ground, const Snapsh
   return {ground, snapshots.shared(), options};
 }
 
+/// Sets a tensor of the user's. In place where that can be: an optimizer, or a model, may have it too.
+inline void put_back_tensor(const Kept& kept, at::Tensor& tensor) {
+  const at::NoGradGuard no_grad;
+  at::Tensor value;
+  put_back(kept, "value", value);
+  const bool fits = tensor.defined() && value.defined() && tensor.is_leaf() &&
+                    tensor.sizes() == value.sizes() && tensor.scalar_type() == value.scalar_type() &&
+                    tensor.is_non_overlapping_and_dense();
+  if (fits) tensor.copy_(value);
+  else tensor = value;
+}
+
 template <class Thing>
 void hold_in_ground(GroundNode& ground, std::string name, Thing&& thing) {
   using Plain = std::remove_cvref_t<Thing>;
@@ -189,6 +201,9 @@ void hold_in_ground(GroundNode& ground, std::string name, Thing&& thing) {
   } else if constexpr (std::same_as<Plain, at::Generator>) {
     part = {[thing](Kept& kept) { kept.add("state", generator_state(thing)); },
             [thing](const Kept& kept) { set_generator_state(thing, kept.tensor("state")); }};
+  } else if constexpr (std::same_as<Thing, at::Tensor&>) {
+    part = {[&thing](Kept& kept) { keep(kept, "value", thing.detach()); },
+            [&thing](const Kept& kept) { put_back_tensor(kept, thing); }};
   } else {
     static_assert(
         Keepable<Plain> && std::is_lvalue_reference_v<Thing>,
