@@ -22,8 +22,8 @@
 #include <abyme/pass/averaged.hpp>
 #include <abyme/pass/pass.hpp>
 #include <abyme/pass/supervised_pass.hpp>
-#include <abyme/save/make_folder.hpp>
 #include <abyme/save/inspect.hpp>
+#include <abyme/save/make_folder.hpp>
 #include <abyme/save/save_model.hpp>
 #include <abyme/save/snapshot.hpp>
 #include <abyme/save/weights.hpp>

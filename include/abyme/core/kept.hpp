@@ -111,7 +111,8 @@ void keep(Kept& kept, std::string_view name, const T& value) {
     if (value) keep(inner, "value", *value);
     kept.set_part(name, std::move(inner));
   } else if constexpr (std::same_as<T, at::Tensor>) {
-    kept.data[name] = value.defined();
+    if (value.defined() && !value.is_cpu()) kept.data[name] = value.device().str();
+    else kept.data[name] = value.defined();
     kept.add(name, value);
   } else if constexpr (std::same_as<T, Value>) {
     Kept inner;
@@ -164,7 +165,8 @@ void put_back(const Kept& kept, std::string_view name, T& value) {
     const Kept inner = kept.part(name);
     if (inner.data.find("value")) put_back(inner, "value", value.emplace());
   } else if constexpr (std::same_as<T, at::Tensor>) {
-    value = record.as<bool>() ? kept.tensor(name) : at::Tensor();
+    value = kept.tensor(name);
+    if (value.defined() && !(record == Record(true))) value = value.to(at::Device(record.as<std::string>()));
   } else if constexpr (std::same_as<T, Value>) {
     const Kept inner = kept.part(name);
     const auto held = static_cast<Kind>(inner.data.at("kind").template as<std::int64_t>());

@@ -129,6 +129,7 @@ private:
   std::unordered_set<std::shared_ptr<Node>> held_;  // what this walk and those before it look at
   std::vector<Frame> frames_;
   std::atomic<bool> attention_ = false;  // something is to be done before the next child
+  const Signals* signals_ = nullptr;     // while it digs
   BoundaryTask* waiting_ = nullptr;
   std::optional<std::string> stop_after_;  // it: why
   bool keeps_positions_ = false;
@@ -301,7 +302,7 @@ inline bool Run::reaches_further(const Node* target) const {
 inline void Run::attend() {
   if (stop_) return unwind();
   attention_ = false;
-  if (const int number = Signals::take()) {
+  if (const int number = signals_ ? signals_->take() : 0) {
     stop_after_ = fmt::format("signal {}", Signals::name(number));
     for (Node* node : walk_->nodes()) {
       if (!waiting_) waiting_ = dynamic_cast<BoundaryTask*>(node);
@@ -421,6 +422,7 @@ inline void Run::fail(std::exception_ptr error, std::string where) {
 
 inline void Run::dig(const std::function<void(Run&)>& begin, const std::vector<int>& signals) {
   const Signals watch(signals, attention_);
+  signals_ = &watch;
   if (keeps_positions_) {
     const auto now = std::chrono::system_clock::now().time_since_epoch().count();
     id = fmt::format("{:x}-{:x}-{:x}", now, ::getpid(), reinterpret_cast<std::uintptr_t>(this));

@@ -23,6 +23,7 @@ public:
     if (numbers.empty() || !attention_.compare_exchange_strong(none, &attention)) return;
     is_watching_ = true;
     caught_ = 0;
+    is_taken_ = true;
     struct sigaction action {};
     action.sa_handler = &Signals::handle;
     sigemptyset(&action.sa_mask);
@@ -40,8 +41,8 @@ public:
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
-  /// The signal that came and was not taken yet, or 0.
-  static int take() { return is_taken_.exchange(true) ? 0 : caught_.load(); }
+  /// The signal that came and was not taken yet, or 0; always 0 where signals are another run's.
+  int take() const { return !is_watching_ || is_taken_.exchange(true) ? 0 : caught_.load(); }
 
   static std::string name(int number) {
     switch (number) {

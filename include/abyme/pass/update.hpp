@@ -219,7 +219,8 @@ private:
     for (std::int64_t i = 1; i < flags.size(0); ++i) {
       if (!flags[i].item().toBool()) continue;
       if (++count <= 3 && std::size_t(i) <= gradients_.count())
-        names += (names.empty() ? "" : ", ") + parameter_name(gradients_.parameter(std::size_t(i - 1)));
+        names.append(names.empty() ? "" : ", ")
+            .append(parameter_name(gradients_.parameter(std::size_t(i - 1))));
     }
     if (count > 3) names += fmt::format(" and {} more", count - 3);
     const std::string loss_text = loss ? fmt::format("a loss of {}", number(*loss))

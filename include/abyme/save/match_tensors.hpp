@@ -58,14 +58,15 @@ inline TensorMatch match_tensors(const std::vector<NamedTensor>& into, const std
   }
   const auto shape = [](const at::Tensor& tensor) {
     std::string text;
-    for (const std::int64_t size : tensor.sizes()) text += (text.empty() ? "" : ", ") + std::to_string(size);
+    for (const std::int64_t size : tensor.sizes())
+      text.append(text.empty() ? "" : ", ").append(std::to_string(size));
     return "[" + text + "]";
   };
   for (std::size_t i = 0; i < into.size(); ++i) {
     const auto& [name, tensor] = into[i];
     std::string wrong;
     const auto add = [&wrong](const std::string& rule, const std::string& got) {
-      wrong += (wrong.empty() ? "" : ", and ") + rule + ", got " + got;
+      wrong.append(wrong.empty() ? "" : ", and ").append(rule).append(", got ").append(got);
     };
     if (!sources[i]) {
       wrong = "missing";

@@ -91,7 +91,8 @@ std::string safetensors_head(std::vector<NamedTensor>& tensors, const Metadata& 
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
     std::string shape;
-    for (const std::int64_t size : tensor.sizes()) shape += (shape.empty() ? "" : ",") + std::to_string(size);
+    for (const std::int64_t size : tensor.sizes())
+      shape.append(shape.empty() ? "" : ",").append(std::to_string(size));
     const std::uint64_t end = offset + tensor.nbytes();
     head += fmt::format(R"({}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}},)", json_text(name),
                         safetensors_dtype(tensor.scalar_type()), shape, offset, end);

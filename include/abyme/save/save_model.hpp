@@ -130,7 +130,7 @@ private:
   }
   std::filesystem::path wanted_path(const std::filesystem::path& wanted, std::string name) const {
     const std::string extension = options.archive ? ".pt" : ".safetensors";
-    const auto add = [&name](const std::string& part) { name += (name.empty() ? "" : "_") + part; };
+    const auto add = [&name](const std::string& part) { name.append(name.empty() ? "" : "_").append(part); };
     if (options.date && !options.overwrite) add(date_text());
     add(wanted.filename().string());
     if (!name.ends_with(extension)) name += extension;

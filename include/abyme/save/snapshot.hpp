@@ -227,7 +227,7 @@ HoldingsText holdings_text(Root& root) {
   for (const Node* node : walk.nodes()) {
     std::string names;
     for (const Field& row : node->type().fields) {
-      if (row.save) names += (names.empty() ? "" : ", ") + std::string(row.name);
+      if (row.save) names.append(names.empty() ? "" : ", ").append(row.name);
       else if (row.state)
         text.cannot.push_back(
             fmt::format("{}: {}, whose type has no save and load", walk.path_of(*node), row.name));
