@@ -1,7 +1,10 @@
 #pragma once
 
 #include <abyme/core/ground.hpp>
+#include <abyme/pass/model.hpp>
 #include <abyme/save/generators.hpp>
+#include <abyme/save/model_part.hpp>
+#include <abyme/save/optimizer_part.hpp>
 #include <abyme/save/snapshot_folder.hpp>
 #include <abyme/save/snapshot_state.hpp>
 
@@ -30,7 +33,7 @@ struct SnapshotOptions {
 ///     train_data("iteration_end", train_pass, ab::PeriodicTrigger(50)("dig", snapshots));
 ///     ground.resume(snapshots).dig();   // from the newest good one, or from the start where there is none
 ///
-/// One file each in its folder, `000000001.safetensors`, `...2...`; written whole or not at all. Where a node
+/// One file each in its folder, `00000001.safetensors`, `...2...`; written whole or not at all. Where a node
 /// above can't be entered again, as a pass with its graph, it is written at the next place where all can. A
 /// tree has one. Where it can't be written, the error goes to the standard error output and into the field
 /// `error`, and the run goes on.
@@ -62,6 +65,16 @@ public:
 
   inline void at_boundary(Run& run) override;  // inline here already: see ~Node
 
+  // Two runs are told apart before the first batch, where the folder is known by then.
+  void run_started() override {
+    if (!folder.constant()) return;
+    try {
+      files();
+    } catch (const FolderTaken&) {
+      throw;
+    } catch (const Error&) {  // told where a snapshot is to be written
+    }
+  }
   void run_ended() override { files_.reset(); }  // another run may write there
 
   void check(Place& place) const override {
@@ -85,12 +98,10 @@ public:
     }
   }
 
-  /// The folder, which is locked from now on.
+  /// The folder, which is locked from now on. \throws FolderTaken, Error
   SnapshotFolder& files() {
-    if (!files_) {
-      files_.emplace(read(folder), SnapshotFolderOptions{.keep = options.keep});
-      files_->lock();
-    }
+    if (!files_) files_.emplace(read(folder), SnapshotFolderOptions{.keep = options.keep});
+    files_->lock();
     return *files_;
   }
 
@@ -118,6 +129,8 @@ inline void SnapshotNode::at_boundary(Run& running) {
     }
     path = written.write(state.tensors, state.metadata()).string();
     error.reset();
+  } catch (const FolderTaken&) {
+    throw;
   } catch (const std::exception& caught) {
     number = number_before;
     best_value = best_before;
