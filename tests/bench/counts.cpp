@@ -111,6 +111,7 @@ void count_tree() {
 }  // namespace
 
 int main() {
+  torch::set_num_threads(1);  // others would count while they wait
   count_children();
   count_growth();
   count_tree();

@@ -67,6 +67,9 @@ public:
   /// The value as `reader` reads it now, during a dig.
   Value value(const Node& reader) const;
 
+  /// The number in a field during a dig, without a Value: false where `value` must be asked.
+  bool number(const Node& reader, double& number) const;
+
   /// The same for somebody who looks from outside: nothing where it can't be read now.
   Value show(const Node& reader) const;
 
@@ -142,6 +145,9 @@ public:
   /// The value, or none where it is nothing yet.
   std::optional<T> find(const Node& reader) const {
     if (const Value* held = constant_value()) return convert<T>(*held);
+    if constexpr (std::is_floating_point_v<T>) {
+      if (double found = 0; number(reader, found)) return static_cast<T>(found);
+    }
     return convert<T>(value(reader));
   }
 

@@ -196,6 +196,16 @@ inline Value InputBase::value(const Node& reader) const {
   return show(reader);
 }
 
+inline bool InputBase::number(const Node& reader, double& number) const {
+  if (!reader.run()) return false;
+  const Node* from = reader.caller();
+  for (const Slot& slot : slots_) {  // none but for fields
+    if (slot.node == from || std::holds_alternative<Look>(source_))
+      return slot.field->number && slot.field->number(*slot.node, number);
+  }
+  return false;
+}
+
 inline Value InputBase::show(const Node& reader) const {
   if (const Value* constant = std::get_if<Value>(&source_)) return *constant;
   if (const Look* look = std::get_if<Look>(&source_)) {

@@ -96,8 +96,22 @@ public:
   const Options& options() const { return options_; }
 
   /// What its next epoch depends on: the state of its generator.
-  void save(Kept& kept) const { kept.add("generator", generator_state(generator_)); }
-  void load(const Kept& kept) { set_generator_state(generator_, kept.tensor("generator")); }
+  void save(Kept& kept) const {
+    kept.add("generator", generator_state(generator_));
+    kept.data["samples"] = samples();
+    kept.data["batch_size"] = options_.batch_size;
+  }
+  /// \throws Error where the data is other data
+  void load(const Kept& kept) {
+    for (const auto& [name, here] : {std::pair{"samples", samples()}, {"batch_size", options_.batch_size}}) {
+      if (const auto there = kept.data.at(name).as<std::int64_t>(); there != here)
+        throw Error(
+            fmt::format("TensorBatches: {} must be {} as in the snapshot, got {}; give it what it had, or "
+                        "start anew",
+                        name, there, here));
+    }
+    set_generator_state(generator_, kept.tensor("generator"));
+  }
   bool may_draw_at_random() const { return false; }
 
 private:

@@ -18,6 +18,12 @@
 
 namespace abyme {
 
+/// Another run writes to the folder.
+class FolderTaken : public Error {
+public:
+  using Error::Error;
+};
+
 /// Keeps a folder to one writer, of all processes and objects, for as long as it lives. The system drops the
 /// lock of a process that dies. It is held on a file `.lock` in the folder, which stays.
 ///
@@ -26,7 +32,8 @@ namespace abyme {
 /// remembers the folders that it has.
 class FolderLock {
 public:
-  /// \throws Error where another has it, with its process, or the folder is not there or writable.
+  /// \throws FolderTaken where another has it, with its process; Error where the folder is not there or
+  /// writable.
   explicit FolderLock(std::filesystem::path folder)
       : folder_(std::move(folder)), file_(folder_ / ".lock"), process_(::getpid()) {
     const std::lock_guard guard(mutex());
@@ -79,7 +86,7 @@ private:
                             std::strerror(errno), remedy));
   }
   [[noreturn]] void fail_beside(const std::string& first) const {
-    throw Error(
+    throw FolderTaken(
         fmt::format("the folder {} must have one writer, got a second beside {}; end that one or name "
                     "another folder",
                     folder_.string(), first));

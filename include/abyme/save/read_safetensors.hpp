@@ -41,17 +41,17 @@ Safetensors read_safetensors(InputFile& file, Seen seen) {
   seen(head.data(), head.size());
   SafetensorsHeader header = parse_safetensors_head(file, head);
   Safetensors content{std::move(header.metadata), {}};
-  for (auto& entry : header.entries) {
-    const at::Tensor tensor = at::empty(entry.shape, at::TensorOptions(entry.dtype));
+  for (auto& said : header.entries) {
+    const at::Tensor tensor = at::empty(said.shape, at::TensorOptions(said.dtype));
     char* next = static_cast<char*>(tensor.mutable_data_ptr());
-    for (auto left = static_cast<std::size_t>(entry.last - entry.first); left > 0;) {
+    for (auto left = static_cast<std::size_t>(said.last - said.first); left > 0;) {
       const std::size_t count = std::min<std::size_t>(left, 1 << 18);  // in the cache still when it is seen
       file.read(next, count);
       seen(static_cast<const char*>(next), count);
       next += count;
       left -= count;
     }
-    content.tensors.push_back({std::move(entry.name), tensor});
+    content.tensors.push_back({std::move(said.name), tensor});
   }
   return content;
 }

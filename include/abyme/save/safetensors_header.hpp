@@ -81,14 +81,15 @@ private:
     json_.need("}");
   }
 
-  std::vector<std::int64_t> numbers(const Entry& entry) {
+  std::vector<std::int64_t> numbers(const Entry& tensor_entry) {
     std::vector<std::int64_t> all;
     json_.need("[");
     if (json_.take("]")) return all;
     do {
       const std::string_view text = json_.number();
       if (!json_.is_whole() || text.front() == '-')
-        fail("have sizes and offsets of at least 0", std::string(text) + " for \"" + entry.name + "\"");
+        fail("have sizes and offsets of at least 0",
+             std::string(text) + " for \"" + tensor_entry.name + "\"");
       all.push_back(json_.number_as<std::int64_t>(text));
     } while (json_.take(","));
     json_.need("]");
@@ -96,49 +97,49 @@ private:
   }
 
   void read_entry(std::string name) {
-    Entry entry;
-    entry.name = std::move(name);
+    Entry tensor_entry;
+    tensor_entry.name = std::move(name);
     std::string dtype;
     std::vector<std::int64_t> offsets;
     std::vector<std::string> keys;
     each_name([&](std::string key) {
       if (key == "dtype") dtype = json_.string();
-      else if (key == "shape") entry.shape = numbers(entry);
-      else if (key == "data_offsets") offsets = numbers(entry);
-      else fail("tell of a tensor dtype, shape and data_offsets", key + " of \"" + entry.name + "\"");
+      else if (key == "shape") tensor_entry.shape = numbers(tensor_entry);
+      else if (key == "data_offsets") offsets = numbers(tensor_entry);
+      else fail("tell of a tensor dtype, shape and data_offsets", key + " of \"" + tensor_entry.name + "\"");
       keys.push_back(std::move(key));
     });
     std::sort(keys.begin(), keys.end());
     if (keys != std::vector<std::string>{"data_offsets", "dtype", "shape"} || offsets.size() != 2) {
       fail("tell of a tensor dtype, shape and two data_offsets, once",
-           "more or less of \"" + entry.name + "\"");
+           "more or less of \"" + tensor_entry.name + "\"");
     }
     const auto* known = std::find_if(std::begin(safetensors_dtypes), std::end(safetensors_dtypes),
                                      [&](const auto& each) { return each.second == dtype; });
     if (known == std::end(safetensors_dtypes)) {
-      fail("have dtypes that abyme can read", dtype + " of \"" + entry.name + "\"",
+      fail("have dtypes that abyme can read", dtype + " of \"" + tensor_entry.name + "\"",
            "write it with another dtype");
     }
-    entry.dtype = known->first;
-    entry.first = static_cast<std::uint64_t>(offsets[0]);
-    entry.last = static_cast<std::uint64_t>(offsets[1]);
-    const std::uint64_t bytes = bytes_of(entry);
-    if (entry.last < entry.first || entry.last - entry.first != bytes) {
+    tensor_entry.dtype = known->first;
+    tensor_entry.first = static_cast<std::uint64_t>(offsets[0]);
+    tensor_entry.last = static_cast<std::uint64_t>(offsets[1]);
+    const std::uint64_t bytes = bytes_of(tensor_entry);
+    if (tensor_entry.last < tensor_entry.first || tensor_entry.last - tensor_entry.first != bytes) {
       fail("have as many bytes of a tensor as shape and dtype need",
-           fmt::format("data_offsets {} and {} of \"{}\", which needs {}", entry.first, entry.last,
-                       entry.name, bytes));
+           fmt::format("data_offsets {} and {} of \"{}\", which needs {}", tensor_entry.first,
+                       tensor_entry.last, tensor_entry.name, bytes));
     }
-    header_.entries.push_back(std::move(entry));
+    header_.entries.push_back(std::move(tensor_entry));
   }
 
-  std::uint64_t bytes_of(const Entry& entry) const {
+  std::uint64_t bytes_of(const Entry& tensor_entry) const {
     constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-    std::uint64_t bytes = c10::elementSize(entry.dtype);
+    std::uint64_t bytes = c10::elementSize(tensor_entry.dtype);
     std::uint64_t stride = bytes;  // counts sizes of 0 as 1, as strides do
-    for (const std::int64_t each : entry.shape) {
+    for (const std::int64_t each : tensor_entry.shape) {
       const auto size = static_cast<std::uint64_t>(each);
       if (size > 0 && stride > most / size)
-        fail("have tensors of less than 2^63 bytes", "a larger one, \"" + entry.name + "\"");
+        fail("have tensors of less than 2^63 bytes", "a larger one, \"" + tensor_entry.name + "\"");
       stride *= std::max<std::uint64_t>(size, 1);
       bytes *= size;
     }
@@ -152,13 +153,15 @@ private:
     });
     std::unordered_set<std::string_view> names;
     std::uint64_t end = 0;
-    for (const Entry& entry : entries) {
-      if (!names.insert(entry.name).second) fail("have each name once", "\"" + entry.name + "\" twice");
-      if (entry.first != end) {
+    for (const Entry& tensor_entry : entries) {
+      if (!names.insert(tensor_entry.name).second)
+        fail("have each name once", "\"" + tensor_entry.name + "\" twice");
+      if (tensor_entry.first != end) {
         fail("have its tensors one behind the other",
-             (entry.first < end ? "an overlap before \"" : "a hole before \"") + entry.name + "\"");
+             (tensor_entry.first < end ? "an overlap before \"" : "a hole before \"") + tensor_entry.name +
+                 "\"");
       }
-      end = entry.last;
+      end = tensor_entry.last;
     }
     if (end != data_size_)
       fail("have as many bytes of tensors as its header says", fmt::format("{}, not {}", data_size_, end));

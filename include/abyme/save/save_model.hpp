@@ -68,13 +68,13 @@ public:
       model_->save(archive);
       for (const auto& [name, text] : tags) archive.write(name, c10::IValue(text));
       std::exception_ptr failed;  // told at the end: where its writer throws, LibTorch ends the program
-      archive.save_to([&](const void* bytes, std::size_t count) {
+      archive.save_to([&](const void* bytes, std::size_t size) {
         try {
-          if (!failed) out.write(bytes, count);
+          if (!failed) out.write(bytes, size);
         } catch (...) {
           failed = std::current_exception();
         }
-        return count;
+        return size;
       });
       if (failed) std::rethrow_exception(failed);
     };

@@ -7,13 +7,18 @@
 #include <abyme/save/optimizer_part.hpp>
 #include <abyme/save/snapshot_folder.hpp>
 #include <abyme/save/snapshot_state.hpp>
+#include <abyme/save/ties.hpp>
+
+#include <ATen/ops/empty.h>
 
 #include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 namespace abyme {
 
@@ -36,11 +41,12 @@ struct SnapshotOptions {
 /// One file each in its folder, `00000001.safetensors`, `...2...`; written whole or not at all. Where a node
 /// above can't be entered again, as a pass with its graph, it is written at the next place where all can. A
 /// tree has one. Where it can't be written, the error goes to the standard error output and into the field
-/// `error`, and the run goes on.
+/// `error`, and the run goes on. The run waits for the copy of the tensors only; a thread writes them, the
+/// next snapshot and the end of the run wait for it.
 ///
-/// No events. Fields: `path` (of the newest, nothing before the first), `error` (of the last attempt, nothing
-/// where it was written), `number` (of the newest), `best_value`, `folder`, its options. \throws Error where
-/// another run writes to the folder.
+/// No events. Fields: `path` (of the newest that is written, nothing before the first), `error` (of the last
+/// attempt that is over, nothing where it was written), `number` (of snapshots so far), `best_value`,
+/// `folder`, its options. \throws Error where another run writes to the folder.
 class SnapshotNode : public Node, public BoundaryTask {
 public:
   using Options = SnapshotOptions;
@@ -64,6 +70,9 @@ public:
   }
 
   inline void at_boundary(Run& run) override;  // inline here already: see ~Node
+  inline ~SnapshotNode() override {
+    if (writer_.joinable()) writer_.join();
+  }
 
   // Two runs are told apart before the first batch, where the folder is known by then.
   void run_started() override {
@@ -75,7 +84,15 @@ public:
     } catch (const Error&) {  // told where a snapshot is to be written
     }
   }
-  void run_ended() override { files_.reset(); }  // another run may write there
+  void run_ended() override {
+    try {
+      finish();
+    } catch (...) {
+      files_.reset();
+      throw;
+    }
+    files_.reset();
+  }  // another run may write there
 
   void check(Place& place) const override {
     if (options.keep < 1) place.fault(fmt::format("keep must be at least 1, got {}; pass 3", options.keep));
@@ -106,14 +123,28 @@ public:
   }
 
 private:
+  /// Waits until the snapshot before is written. \throws Error as the options say
+  inline void finish();
+  inline void fail(std::string text);
+  inline void copy_to_host(const std::vector<NamedTensor>& tensors);
+
   std::optional<SnapshotFolder> files_;
+  std::int64_t number_before_ = 0;  // before the one that is written
+  std::optional<double> best_before_;
+
+  // What the thread that writes has, until it is joined:
+  std::thread writer_;
+  std::vector<NamedTensor> host_;
+  std::string written_;
+  std::optional<std::string> failure_;
 };
 
 using Snapshot = Handle<SnapshotNode>;
 
 inline void SnapshotNode::at_boundary(Run& running) {
-  const std::int64_t number_before = number;
-  std::optional<double> best_before = best_value;
+  finish();
+  number_before_ = number;
+  best_before_ = best_value;
   try {
     std::optional<double> value;
     if (options.best) value = options.best->find(*this);
@@ -123,21 +154,56 @@ inline void SnapshotNode::at_boundary(Run& running) {
     ++number;  // as the run has it that goes on
     if (is_best) best_value = value;
     const SnapshotState state = capture(running);
-    if (is_best) {  // first: a snapshot that tells of a best one must find it there
-      written.write_best(state.tensors, state.metadata());
-      best_before = value;
-    }
-    path = written.write(state.tensors, state.metadata()).string();
-    error.reset();
+    auto metadata = state.metadata();
+    if (auto ties = ties_text(state.tensors); !ties.empty()) metadata["ties"] = std::move(ties);
+    copy_to_host(state.tensors);
+    failure_.reset();
+    writer_ = std::thread([this, &written, is_best, metadata = std::move(metadata)] {
+      try {
+        // The best one first: a snapshot that tells of it must find it there.
+        if (is_best) written.write_best(host_, metadata);
+        written_ = written.write(host_, metadata).string();
+      } catch (const std::exception& caught) {
+        failure_ = caught.what();
+      }
+    });
   } catch (const FolderTaken&) {
     throw;
   } catch (const std::exception& caught) {
-    number = number_before;
-    best_value = best_before;
-    if (options.stop_on_error) throw;
-    error = caught.what();
-    fmt::print(stderr, "{}: no snapshot was written: {}\n", name(), *error);
+    fail(caught.what());
   }
+}
+
+inline void SnapshotNode::finish() {
+  if (!writer_.joinable()) return;
+  writer_.join();
+  if (failure_) return fail(*std::exchange(failure_, std::nullopt));
+  path = written_;
+  error.reset();
+}
+
+inline void SnapshotNode::fail(std::string text) {
+  number = number_before_;
+  best_value = best_before_;
+  error = std::move(text);
+  if (options.stop_on_error) throw Error(*error);
+  fmt::print(stderr, "{}: no snapshot was written: {}\n", name(), *error);
+}
+
+// Into the memory of the one before, where it fits: new memory costs as much as the copy.
+inline void SnapshotNode::copy_to_host(const std::vector<NamedTensor>& tensors) {
+  const at::NoGradGuard no_grad;
+  std::vector<NamedTensor> copies;
+  for (const auto& [tensor_name, tensor] : tensors) {
+    const std::size_t place = copies.size();
+    at::Tensor* old = place < host_.size() ? &host_[place].tensor : nullptr;
+    if (old && old->sizes() == tensor.sizes() && old->scalar_type() == tensor.scalar_type())
+      copies.push_back({tensor_name, old->copy_(tensor)});
+    else
+      copies.push_back(
+          {tensor_name, at::empty(tensor.sizes(), tensor.options().device(at::kCPU)).copy_(tensor)});
+  }
+  host_ = std::move(copies);
 }
 
 /// A run that goes on from the newest good snapshot of a folder, when it is dug.

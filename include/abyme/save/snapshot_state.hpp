@@ -127,7 +127,7 @@ inline void apply(Run& run, const SnapshotState& state, ResumeOptions options) {
   std::vector<std::string> names;
   for (const std::string_view group : {"nodes", "parts"}) {
     if (const Record* all = record.find(group); all && !all->is_nothing()) {
-      for (const Record::Entry& entry : all->as<Record::Entries>()) names.push_back(entry.name);
+      for (const Record::Entry& each : all->as<Record::Entries>()) names.push_back(each.name);
     }
   }
   const auto kept_of = [&](const std::string& name, const Record& data) {

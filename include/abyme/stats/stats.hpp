@@ -34,12 +34,15 @@ protected:
   explicit StatisticNode(Input<Number> value) : value(std::move(value)) {}
 
   void take(const std::optional<Input<Number>>& weight_input) {
+    double weight = 1;
+    if (weight_input && !weight_input->number(*this, weight))
+      weight = abyme::number(read(*weight_input).value).value_or(1);
+    if (double quick = 0; value.number(*this, quick)) return seen.add(quick, weight);
     const Value now = read(value).value;
-    const double weight = weight_input ? number(read(*weight_input).value).value_or(1) : 1;
     const at::Tensor* tensor = std::get_if<at::Tensor>(&now);
     if (tensor && tensor->defined() && !tensor->is_cpu() && tensor->numel() == 1) {
       seen.defer(*tensor, weight);
-    } else if (const auto held = number(now)) {
+    } else if (const auto held = abyme::number(now)) {
       seen.add(*held, weight);
     } else {
       throw Error(fmt::format("a statistic takes one number at a time, got {}; give it a mean or a sum",
