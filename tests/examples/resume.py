@@ -168,6 +168,22 @@ def check_second_signal(root):
     assert process.returncode == -signal.SIGINT, f"the second signal ends it with {process.returncode}"
 
 
+def check_twin(path):
+    """PyTorch loads the model of a snapshot strictly, where Python has it and the package safetensors."""
+    try:
+        import torch
+        from safetensors.torch import load_file
+    except ModuleNotFoundError:
+        print("PyTorch or safetensors are not there; no twin loads the snapshot")
+        return
+    linear, norm = torch.nn.Linear, torch.nn.BatchNorm1d
+    twin = torch.nn.Sequential(linear(8, 64), norm(64), torch.nn.ReLU(), torch.nn.Dropout(0.2), linear(64, 3))
+    tensors = load_file(path)
+    model = {name.removeprefix("model."): each for name, each in tensors.items() if name.startswith("model.")}
+    twin.load_state_dict(model, strict=True)
+    assert all(torch.equal(each, model[name]) for name, each in twin.state_dict().items())
+
+
 def last_line(text):
     return text.strip().splitlines()[-1]
 
@@ -218,5 +234,6 @@ with tempfile.TemporaryDirectory() as name:
     check_kills(root)
     check_signals(root)
     check_second_signal(root)
+    check_twin(newest(root / "whole" / "snapshots"))
     if mnist:
         check_mnist(root)

@@ -50,8 +50,12 @@ void train(const std::string& folder, bool resumes, bool is_slow, bool is_stuck)
   test_data.named("test_data")("iteration_end", test_pass("end", test_loss), [is_slow] {
     if (is_slow) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   });
-  if (is_stuck)
-    epochs("start", ab::Print("stuck"), [] { std::this_thread::sleep_for(std::chrono::minutes(1)); });
+  if (is_stuck) {
+    epochs("start", [] {
+      std::cout << "stuck" << std::endl;
+      std::this_thread::sleep_for(std::chrono::minutes(1));
+    });
+  }
   epochs("iteration_start", csv.open_line(), data)
       .at(
           "iteration_end", ab::Reset(test_loss), ab::Averaged(pass)("dig", test_data),

@@ -37,7 +37,7 @@ std::string error_of(const std::string& bytes) {
     std::string text = error.what();
     const auto at = text.find(path);
     REQUIRE(at != text.npos);
-    return text.replace(at, path.size(), "F");
+    return text.substr(0, at).append("F").append(text, at + path.size());
   }
   return "no error";
 }
@@ -86,8 +86,8 @@ TEST_CASE("what was written is read: every dtype, empty and 0-dimensional tensor
 TEST_CASE("tensors stand in the order of their bytes, whatever the header's, and own their memory",
           "[read_safetensors]") {
   const Folder folder;
-  std::string file = made("{" + entry("b", "U8", "[2]", "[1,3]") + "," + entry("a", "U8", "[]", "[0,1]") +
-                              R"(, "__metadata__" : {"k":"v"} })" + "    ",
+  std::string file = made(std::string("{") + entry("b", "U8", "[2]", "[1,3]") + "," +
+                              entry("a", "U8", "[]", "[0,1]") + R"(, "__metadata__" : {"k":"v"} })" + "    ",
                           0);
   tests::put(folder / "a", file + "\x07\x08\x09");
   ab::Safetensors content = ab::read_safetensors(folder / "a");
@@ -137,7 +137,7 @@ TEST_CASE("a header that lies is told, and nothing is allocated for it", "[read_
   CHECK_THAT(error_of(R"({"__metadata__":{"a":1}})", 0), Contains("got no '\"' at byte 21"));
   const auto one = [](const std::string& dtype, const std::string& shape, const std::string& offsets,
                       std::size_t bytes) {
-    return error_of("{" + entry("a", dtype, shape, offsets) + "}", bytes);
+    return error_of(std::string("{") + entry("a", dtype, shape, offsets) + "}", bytes);
   };
   CHECK(one("F32", "[2]", "[0,8]", 8) == "no error");
   CHECK(one("F4", "[2]", "[0,1]", 1) == "the file F must have dtypes that abyme can read, got F4 of \"a\"; "
@@ -167,7 +167,7 @@ TEST_CASE("a header that lies is told, and nothing is allocated for it", "[read_
   CHECK_THAT(one("U8", "[1000000000000000]", "[0,1000000000000000]", 5),
              Contains("got 5, not 1000000000000000"));
   const auto two = [](const std::string& second, std::size_t bytes) {
-    return error_of("{" + entry("a", "U8", "[4]", "[0,4]") + "," + second + "}", bytes);
+    return error_of(std::string("{") + entry("a", "U8", "[4]", "[0,4]") + "," + second + "}", bytes);
   };
   CHECK(two(entry("b", "U8", "[0]", "[4,4]"), 4) == "no error");
   CHECK_THAT(two(entry("b", "U8", "[4]", "[2,6]"), 6), Contains("an overlap before \"b\""));
