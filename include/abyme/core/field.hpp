@@ -36,7 +36,7 @@ struct Field {
   bool input;   ///< holds inputs, which the walk binds
   Value (*read)(const Node&);
   bool (*number)(const Node&, double&);  ///< the number in it, quicker; false where it can't: ask `read`
-  std::string (*text)(const Node&);  ///< for people: inputs by their source
+  std::string (*text)(const Node&);      ///< for people: inputs by their source
   void (*inputs)(Node&, const std::function<void(InputBase&)>&);
   void (*save)(const Node&, Kept&);  ///< of a state: for a snapshot, under its name; null where it can't
   void (*load)(Node&, const Kept&);
