@@ -60,6 +60,7 @@ def check_table(path, blocks):
 def check_model(name, content):
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
+    assert header.pop("__metadata__") == {"format": "pt"}, f"{name} says of itself {content[8:100]}"
     names = {"0.weight", "0.bias", "2.weight", "2.bias"}
     assert set(header) == names, f"{name} holds {set(header)}, not {names}"
     assert header["0.weight"]["shape"] == [32, 8], f"{name}: 0.weight has the shape {header['0.weight']['shape']}"
