@@ -52,12 +52,12 @@ public:
   /// The number that it holds, whole or not. \throws Error where it holds something else
   double number() const;
 
-  /// The entry of that name, made where it is not there. Nothing becomes entries. \throws Error where it
+  /// The each of that name, made where it is not there. Nothing becomes entries. \throws Error where it
   /// holds something else
   Record& operator[](std::string_view name);
-  /// The entry of that name, or null.
+  /// The each of that name, or null.
   const Record* find(std::string_view name) const;
-  /// The entry of that name. \throws Error where there is none
+  /// The each of that name. \throws Error where there is none
   const Record& at(std::string_view name) const;
 
   /// As JSON on one line. Doubles have all their digits; those that are not finite are NaN, Infinity and
@@ -93,11 +93,11 @@ inline Record& Record::operator[](std::string_view name) {
   if (is_nothing()) value_ = Entries{};
   auto* entries = std::get_if<Entries>(&value_);
   if (!entries) {
-    throw Error("a record must be empty or have entries to get the entry \"" + std::string(name) +
+    throw Error("a record must be empty or have entries to get the each \"" + std::string(name) +
                 "\", got a value; write it into a record of its own");
   }
-  for (Entry& entry : *entries) {
-    if (entry.name == name) return entry.value;
+  for (Entry& each : *entries) {
+    if (each.name == name) return each.value;
   }
   entries->push_back({std::string(name), {}});
   return entries->back().value;
@@ -106,15 +106,15 @@ inline Record& Record::operator[](std::string_view name) {
 inline const Record* Record::find(std::string_view name) const {
   const auto* entries = std::get_if<Entries>(&value_);
   if (!entries) return nullptr;
-  for (const Entry& entry : *entries) {
-    if (entry.name == name) return &entry.value;
+  for (const Entry& each : *entries) {
+    if (each.name == name) return &each.value;
   }
   return nullptr;
 }
 
 inline const Record& Record::at(std::string_view name) const {
   if (const Record* found = find(name)) return *found;
-  throw Error("a record must have the entry that is read from it, got none named \"" + std::string(name) +
+  throw Error("a record must have the each that is read from it, got none named \"" + std::string(name) +
               "\"; the file was made by another program");
 }
 
