@@ -52,12 +52,12 @@ public:
   /// The number that it holds, whole or not. \throws Error where it holds something else
   double number() const;
 
-  /// The each of that name, made where it is not there. Nothing becomes entries. \throws Error where it
+  /// The entry of that name, made where it is not there. Nothing becomes entries. \throws Error where it
   /// holds something else
   Record& operator[](std::string_view name);
-  /// The each of that name, or null.
+  /// The entry of that name, or null.
   const Record* find(std::string_view name) const;
-  /// The each of that name. \throws Error where there is none
+  /// The entry of that name. \throws Error where there is none
   const Record& at(std::string_view name) const;
 
   /// As JSON on one line. Doubles have all their digits; those that are not finite are NaN, Infinity and
@@ -93,7 +93,7 @@ inline Record& Record::operator[](std::string_view name) {
   if (is_nothing()) value_ = Entries{};
   auto* entries = std::get_if<Entries>(&value_);
   if (!entries) {
-    throw Error("a record must be empty or have entries to get the each \"" + std::string(name) +
+    throw Error("a record must be empty or have entries to get the entry \"" + std::string(name) +
                 "\", got a value; write it into a record of its own");
   }
   for (Entry& each : *entries) {
@@ -114,7 +114,7 @@ inline const Record* Record::find(std::string_view name) const {
 
 inline const Record& Record::at(std::string_view name) const {
   if (const Record* found = find(name)) return *found;
-  throw Error("a record must have the each that is read from it, got none named \"" + std::string(name) +
+  throw Error("a record must have the entry that is read from it, got none named \"" + std::string(name) +
               "\"; the file was made by another program");
 }
 
