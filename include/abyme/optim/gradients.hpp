@@ -61,7 +61,7 @@ public:
       const double factor = most / (number(norm) + 1e-6);
       if (!(factor >= 1)) scale(factor);
     } else {
-      at::_ops::_foreach_mul__Tensor::call(gradients_, (most / (norm + 1e-6)).clamp_max(1));
+      at::_ops::_foreach_mul__Tensor::call(gradients_, norm.add(1e-6).reciprocal().mul(most).clamp_max(1));
     }
     return norm;
   }

@@ -4,6 +4,7 @@
 #include <ATen/ops/_amp_foreach_non_finite_check_and_unscale_ops.h>
 #include <ATen/ops/_amp_update_scale_ops.h>
 #include <ATen/ops/full.h>
+#include <abyme/core/kept.hpp>
 #include <abyme/optim/gradients.hpp>
 
 #include <cstdint>
@@ -24,7 +25,7 @@ public:
       scale_ = at::full({}, first_, at::TensorOptions(at::kFloat).device(loss.device()));
       growth_ = at::full({}, 0, at::TensorOptions(at::kInt).device(loss.device()));
     }
-    return loss * scale_;
+    return loss.mul(scale_);
   }
 
   /// Divides the gradients by the scale, and multiplies them with `factor`.
