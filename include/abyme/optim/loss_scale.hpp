@@ -33,7 +33,7 @@ public:
   at::Tensor unscale(const Gradients& gradients, double factor) {
     at::Tensor found = at::full({1}, 0, scale_.options());
     at::_ops::_amp_foreach_non_finite_check_and_unscale_::call(
-        gradients.list(), found, (scale_.to(at::kDouble).reciprocal() * factor).to(at::kFloat));
+        gradients.list(), found, scale_.to(at::kDouble).reciprocal().mul(factor).to(at::kFloat));
     return found;
   }
 
