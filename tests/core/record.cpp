@@ -2,7 +2,9 @@
 #include <abyme/core/record.hpp>
 
 #include <catch2/catch.hpp>
+
 #include <nlohmann/json.hpp>
+#include <support/error_of.hpp>
 
 #include <bit>
 #include <limits>
@@ -26,12 +28,7 @@ Record filled() {
 }
 
 std::string error_of(const std::string& json) {
-  try {
-    Record::parse(json);
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return tests::error_of([&] { Record::parse(json); });
 }
 std::string no(const std::string& wanted, int place) {
   return "JSON must be well formed, got no " + wanted + " at byte " + std::to_string(place) +
@@ -119,22 +116,14 @@ TEST_CASE("what is no JSON is told with its place", "[record]") {
 }
 
 TEST_CASE("a record that holds something else than what is read says so", "[record]") {
-  const auto message = [](auto act) -> std::string {
-    try {
-      act();
-    } catch (const ab::Error& error) {
-      return error.what();
-    }
-    return "no error";
-  };
-  CHECK(message([] { Record(1).as<std::string>(); }) ==
+  CHECK(tests::error_of([] { Record(1).as<std::string>(); }) ==
         "a record must hold what is read from it, got another kind; the file was made by another program");
-  CHECK(message([] { Record("1").number(); }) ==
+  CHECK(tests::error_of([] { Record("1").number(); }) ==
         "a record must hold what is read from it, got another kind; the file was made by another program");
-  CHECK(message([] { filled().at("none"); }) ==
+  CHECK(tests::error_of([] { filled().at("none"); }) ==
         "a record must have the entry that is read from it, got none named \"none\"; the file was made by "
         "another program");
-  CHECK(message([] {
+  CHECK(tests::error_of([] {
           Record record = 1;
           record["a"];
         }) ==

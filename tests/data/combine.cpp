@@ -6,6 +6,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <support/error_of.hpp>
+
 #include <cstdint>
 #include <limits>
 #include <list>
@@ -27,14 +29,7 @@ auto all_of(Range&& range) {
 }
 using Ints = std::vector<int>;
 
-std::string error_of(auto&& action) {
-  try {
-    action();
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using tests::error_of;
 
 }  // namespace
 

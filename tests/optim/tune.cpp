@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <support/error_of.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -87,14 +89,7 @@ std::string printed(const ab::TuneReport& report) {
   return out.str();
 }
 
-std::string error_of(auto&& action) {
-  try {
-    action();
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using tests::error_of;
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #include <abyme/save/file.hpp>
 
+#include "support/error_of.hpp"
 #include "support/folder.hpp"
 #include "support/full_disk.hpp"
 
@@ -16,15 +17,7 @@ namespace {
 
 using Files = std::vector<std::string>;
 
-template <class Do>
-std::string error_of(Do act) {
-  try {
-    act();
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using tests::error_of;
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "support/error_of.hpp"
 #include "support/folder.hpp"
 
 #include <sstream>
@@ -61,12 +62,7 @@ std::string replaced(std::string text, const std::string& what, const std::strin
   return text;
 }
 std::string error_of(const std::string& path) {
-  try {
-    ab::snapshots::inspect(path);
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return tests::error_of([&] { ab::snapshots::inspect(path); });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <abyme/save/new_path.hpp>
 #include <abyme/write/csv_stream.hpp>
 
+#include "support/error_of.hpp"
 #include "support/folder.hpp"
 
 #include <catch2/catch.hpp>
@@ -17,12 +18,7 @@ using tests::Folder;
 namespace {
 
 std::string error_of(const ab::MakeFolder& make) {
-  try {
-    ab::Ground()("dig", make).dig();
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return tests::error_of([&] { ab::Ground()("dig", make).dig(); });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "support/error_of.hpp"
 #include "support/folder.hpp"
 
 #include <sys/stat.h>
@@ -203,13 +204,8 @@ TEST_CASE("a file cut at any length is told, and a header with any byte flipped 
 
 TEST_CASE("what is no file is told", "[read_safetensors]") {
   const Folder folder;
-  const auto error = [](const std::string& path) -> std::string {
-    try {
-      ab::read_safetensors(path);
-    } catch (const ab::Error& told) {
-      return told.what();
-    }
-    return "no error";
+  const auto error = [](const std::string& path) {
+    return tests::error_of([&] { ab::read_safetensors(path); });
   };
   CHECK(error(folder / "none") == "the file " + (folder / "none") +
                                       " must be readable, got \"No such file or directory\"; check the path");

@@ -3,8 +3,10 @@
 #include <abyme/abyme.hpp>
 
 #include <catch2/catch.hpp>
+
 #include <nlohmann/json.hpp>
 
+#include "support/error_of.hpp"
 #include "support/folder.hpp"
 #include "support/full_disk.hpp"
 
@@ -43,12 +45,7 @@ ab::Ground ground_over(const ab::SaveModel& save, int digs = 1) {
 }
 
 std::string error_of(const ab::Ground& ground) {
-  try {
-    ground.dig();
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return tests::error_of([&] { ground.dig(); });
 }
 
 const std::string date = "\\d{4}-\\d\\d-\\d\\d_\\d\\d-\\d\\d-\\d\\d";

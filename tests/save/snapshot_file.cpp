@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "support/error_of.hpp"
 #include "support/folder.hpp"
 #include "support/full_disk.hpp"
 
@@ -18,12 +19,7 @@ namespace {
 using Metadata = std::map<std::string, std::string>;
 
 std::string error_of(const std::string& path) {
-  try {
-    ab::read_snapshot_file(path);
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return tests::error_of([&] { ab::read_snapshot_file(path); });
 }
 bool is_good(const std::string& path) {
   try {

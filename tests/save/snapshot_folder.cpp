@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "support/child.hpp"
+#include "support/error_of.hpp"
 #include "support/folder.hpp"
 #include "support/full_disk.hpp"
 
@@ -43,15 +44,7 @@ Found newest(const std::string& path) {
   return newest(snapshots);
 }
 
-template <class Do>
-std::string error_of(Do act) {
-  try {
-    act();
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using tests::error_of;
 
 // Changes a byte in the middle of a tensor.
 void damage(const std::string& path) {

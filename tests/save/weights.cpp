@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "support/error_of.hpp"
 #include "support/folder.hpp"
 
 namespace ab = abyme;
@@ -35,12 +36,7 @@ void write(const std::string& path, std::vector<ab::NamedTensor> tensors) {
 
 template <class Model>
 std::string error_of(Model&& model, const std::string& path) {
-  try {
-    ab::load_weights(model, path);
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return tests::error_of([&] { ab::load_weights(model, path); });
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <abyme/write/print.hpp>
 #include <abyme/write/store_aggregator.hpp>
 
+#include "support/error_of.hpp"
 #include "support/folder.hpp"
 #include "support/full_disk.hpp"
 
@@ -28,12 +29,7 @@ ab::Ground rows(int count, const ab::CSVStream& stream) {
 }
 
 std::string error_of(const ab::Ground& ground, ab::DigOptions options = {}) {
-  try {
-    ground.dig(options);
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return tests::error_of([&] { ground.dig(options); });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <abyme/write/store_aggregator.hpp>
 #include <abyme/write/text_file.hpp>
 
+#include "support/error_of.hpp"
 #include "support/folder.hpp"
 #include "support/full_disk.hpp"
 #include "support/trace.hpp"
@@ -36,12 +37,7 @@ ab::Call set(ab::Dict& dict, std::string name) {
 }
 
 std::string error_of(const ab::Ground& ground, ab::DigOptions options = {}) {
-  try {
-    ground.dig(options);
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return tests::error_of([&] { ground.dig(options); });
 }
 
 }  // namespace

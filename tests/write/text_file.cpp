@@ -4,6 +4,7 @@
 #include <abyme/write/pretty_print_store.hpp>
 #include <abyme/write/print.hpp>
 
+#include "support/error_of.hpp"
 #include "support/folder.hpp"
 #include "support/full_disk.hpp"
 
@@ -25,12 +26,7 @@ ab::Ground loop(int iterations, const ab::Print& print) {
 }
 
 std::string error_of(const ab::Ground& ground) {
-  try {
-    ground.dig();
-  } catch (const ab::Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return tests::error_of([&] { ground.dig(); });
 }
 
 }  // namespace
