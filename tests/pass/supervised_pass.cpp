@@ -93,7 +93,7 @@ TEST_CASE("it takes batches, LibTorch's examples and pairs as they are, other ty
     ab::Ground()("dig", data).dig();
     CHECK(*sum->last() == 3);
     CHECK(formatted->targets().equal(torch::tensor({1.0F, 0.0F, 1.0F})));
-    CHECK_FALSE(formatted->batch_size().has_value());  // nothing in a Digest tells
+    CHECK(formatted->batch_size() == 3);  // the first dimension of its tensor
   }
 }
 

@@ -5,6 +5,7 @@
 #include <abyme/core/value.hpp>
 
 #include <array>
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <span>
@@ -19,6 +20,7 @@ namespace abyme {
 
 class Node;
 class InputBase;
+struct Elapsed;  // in time/elapsed.hpp
 template <class T>
 class Input;
 
@@ -51,6 +53,7 @@ struct NodeType {
   bool transparent;                                  ///< children see the node's own caller
   std::shared_ptr<void> (*copy_state)(const Node&);  ///< null where no field is a state
   void (*put_state)(Node&, const void*);
+  Elapsed (*elapsed)(const Node&);  ///< how much of a loop is done; null where the class is no looper
 };
 
 /// A row of a field table as the author of a node writes it.
@@ -339,6 +342,10 @@ consteval NodeType make_node_type() {
     type.copy_state = &Tables<NodeClass>::copy;
     type.put_state = &Tables<NodeClass>::put;
   }
+  if constexpr (requires(const NodeClass& node) {
+                  { node.elapsed() } -> std::same_as<Elapsed>;
+                })
+    type.elapsed = [](const Node& node) { return static_cast<const NodeClass&>(node).elapsed(); };
   return type;
 }
 

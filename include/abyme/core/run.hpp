@@ -69,6 +69,23 @@ public:
   /// Whether the tree takes snapshots, so that nodes must remember what only these need.
   bool keeps_positions() const { return keeps_positions_; }
 
+  /// How long it runs, those from which it goes on included.
+  Duration time() const { return before_ + (std::chrono::steady_clock::now() - began_); }
+  void set_time(Duration time) {
+    before_ = time;
+    began_ = std::chrono::steady_clock::now();
+  }
+
+  /// How much is done of the nearest looper above the child that runs; none where there is no looper. Needs
+  /// `<abyme/time/elapsed.hpp>`.
+  template <class Now = Elapsed>
+  std::optional<Now> elapsed() const {
+    for (auto frame = frames_.rbegin(); frame != frames_.rend(); ++frame) {
+      if (Now(*elapsed_of)(const Node&) = frame->node->type_->elapsed) return elapsed_of(*frame->node);
+    }
+    return std::nullopt;
+  }
+
   /// The frames, each as the path of its node, its event, and the number of its next child; nothing where a
   /// child was hung while the tree ran, since a new tree would not have it.
   Record position() const;
@@ -133,7 +150,9 @@ private:
   BoundaryTask* waiting_ = nullptr;
   std::optional<std::string> stop_after_;  // it: why
   bool keeps_positions_ = false;
-  bool grew_ = false;           // a child was hung while the tree ran
+  bool grew_ = false;   // a child was hung while the tree ran
+  Duration before_{0};  // the time of the runs before
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   const Node* leaf_ = nullptr;  // the child that runs, where it has no frame
   std::optional<Stop> stop_;
   std::vector<Suspended> suspended_;

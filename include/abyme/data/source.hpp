@@ -3,6 +3,7 @@
 #include <abyme/core/kept.hpp>
 #include <abyme/core/own.hpp>
 #include <abyme/core/value.hpp>
+#include <abyme/data/batch_size.hpp>
 
 #include <concepts>
 #include <cstdint>
@@ -36,6 +37,8 @@ public:
   /// How many batches a pass has, where that is known.
   virtual std::optional<std::int64_t> total() const = 0;
   virtual const TypeId& batch_type() const = 0;
+  /// The samples in a batch that `next` gave; 1 where its type does not tell.
+  virtual std::int64_t batch_size(const void* batch) const = 0;
 
   /// What the next pass depends on, such as a generator of its own: for snapshots.
   virtual void save(Kept& kept) const = 0;
@@ -96,6 +99,9 @@ public:
     else return std::nullopt;
   }
   const TypeId& batch_type() const override { return type_id<Batch>; }
+  std::int64_t batch_size(const void* batch) const override {
+    return abyme::batch_size(*static_cast<const Batch*>(batch)).value_or(1);
+  }
 
   // A range of one's own takes part in snapshots with `save` and `load`; where it has nothing to keep, a new
   // pass must give the same batches again.

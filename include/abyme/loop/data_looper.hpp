@@ -3,6 +3,7 @@
 #include <abyme/core/ground.hpp>
 #include <abyme/data/generator_state.hpp>
 #include <abyme/data/source.hpp>
+#include <abyme/time/elapsed.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -21,12 +22,18 @@ namespace abyme {
 /// range's own type), `counter` (0 at `start`; the index in `iteration_start`; the number completed in
 /// `iteration_end` and `end`; every dig starts from 0), `total` (batches in a pass, nothing where the range
 /// has no size), `fraction` (counter / total), `last` (whether the batch is the last, nothing where there is
-/// no total). Empty data gives `start` and `end` only.
+/// no total), `steps` and `samples` (batches and samples completed since the run began, over all digs). Empty
+/// data gives `start` and `end` only.
 class DataLooperNode : public Node {
 public:
   static constexpr auto events = abyme::events("start", "iteration_start", "iteration_end", "end");
 
   std::int64_t counter = 0;
+  std::int64_t steps = 0;
+  std::int64_t samples = 0;
+
+  /// What is done since the run began.
+  Elapsed elapsed() const { return {steps, samples, run() ? run()->time() : Duration(0)}; }
 
   Opaque data() const { return {&source_->batch_type(), batch_}; }
 
@@ -55,7 +62,8 @@ public:
   static constexpr auto fields =
       abyme::fields(field("data", &DataLooperNode::data), state("counter", &DataLooperNode::counter),
                     field("total", &DataLooperNode::total), field("fraction", &DataLooperNode::fraction),
-                    field("last", &DataLooperNode::last));
+                    field("last", &DataLooperNode::last), state("steps", &DataLooperNode::steps),
+                    state("samples", &DataLooperNode::samples));
 
   template <class Data>
     requires BatchRange<std::remove_reference_t<decltype(*own_or_borrow(std::declval<Data>()))>>
@@ -67,6 +75,8 @@ public:
   Step next(Step finished) override {
     if (finished == events["iteration_start"]) {
       ++counter;
+      ++steps;
+      if (batch_) samples += source_->batch_size(batch_);
       return events["iteration_end"];
     }
     if (finished == events["end"]) return done;

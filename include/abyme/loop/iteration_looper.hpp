@@ -1,6 +1,7 @@
 #pragma once
 
 #include <abyme/core/ground.hpp>
+#include <abyme/time/elapsed.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -13,7 +14,8 @@ namespace abyme {
 /// Events, children see the looper: `start`, then for each iteration `iteration_start` and `iteration_end`,
 /// then `end`. Fields: `counter` (0 at `start`; the index in `iteration_start`; the number completed in
 /// `iteration_end` and `end`; every dig starts from 0), `total` (how many iterations this dig has; nothing
-/// before the first dig), `fraction` (counter / total), `count` (the input). The count is read once a dig; 0
+/// before the first dig), `fraction` (counter / total), `count` (the input), `steps` (iterations
+/// completed since the run began, over all digs). The count is read once a dig; 0
 /// or less gives `start` and `end` only.
 class IterationLooperNode : public Node {
 public:
@@ -22,6 +24,10 @@ public:
   std::optional<Input<std::int64_t>> count;
   std::int64_t counter = 0;
   std::optional<std::int64_t> total;
+  std::int64_t steps = 0;
+
+  /// What is done since the run began; an iteration has no samples.
+  Elapsed elapsed() const { return {steps, 0, run() ? run()->time() : Duration(0)}; }
 
   std::optional<double> fraction() const {
     if (!total) return std::nullopt;
@@ -29,7 +35,8 @@ public:
   }
   static constexpr auto fields = abyme::fields(
       field("count", &IterationLooperNode::count), state("counter", &IterationLooperNode::counter),
-      state("total", &IterationLooperNode::total), field("fraction", &IterationLooperNode::fraction));
+      state("total", &IterationLooperNode::total), field("fraction", &IterationLooperNode::fraction),
+      state("steps", &IterationLooperNode::steps));
 
   IterationLooperNode() = default;  // to be set up later
   explicit IterationLooperNode(Input<std::int64_t> count) : count(std::move(count)) {}
@@ -44,6 +51,7 @@ public:
     if (finished == events["end"]) return done;
     if (finished == events["iteration_start"]) {
       ++counter;
+      ++steps;
       return events["iteration_end"];
     }
     return counter < total.value_or(0) ? events["iteration_start"] : events["end"];  // none: it was reset

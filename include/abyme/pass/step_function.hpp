@@ -3,6 +3,7 @@
 #include <abyme/core/callable.hpp>
 #include <abyme/core/kept.hpp>
 #include <abyme/core/value.hpp>
+#include <abyme/data/batch_size.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -15,25 +16,6 @@
 #include <vector>
 
 namespace abyme {
-
-/// The number of samples in a batch: the first dimension of a tensor, of `inputs` or `data`, or of the first
-/// of a tuple; otherwise its size; none where nothing tells.
-template <class Batch>
-std::optional<std::int64_t> batch_size(const Batch& batch) {
-  if constexpr (std::same_as<Batch, at::Tensor>) {
-    return batch.dim() > 0 ? std::optional(batch.size(0)) : std::nullopt;
-  } else if constexpr (requires { batch.inputs; }) {
-    return batch_size(batch.inputs);
-  } else if constexpr (requires { batch.size(); }) {
-    return static_cast<std::int64_t>(batch.size());
-  } else if constexpr (requires { batch.data; }) {
-    return batch_size(batch.data);
-  } else if constexpr (requires { std::get<0>(batch); }) {
-    return batch_size(std::get<0>(batch));
-  } else {
-    return std::nullopt;
-  }
-}
 
 /// A batch of a type that abyme knows, with its inputs in the memory order channels-last.
 inline at::Tensor in_channels_last(const at::Tensor& inputs) {

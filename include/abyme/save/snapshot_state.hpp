@@ -93,6 +93,7 @@ inline SnapshotState capture(Run& run) {
   };
   state.record["version"] = 1;
   state.record["run"] = run.id;
+  state.record["time"] = run.time().count();
   state.record["place"] = run.path();
   state.record["frames"] = run.position();
   state.record["tree"] = reflect::tree_of(run.walk());
@@ -170,6 +171,7 @@ inline void apply(Run& run, const SnapshotState& state, ResumeOptions options) {
     }
   }
   run.id = record.at("run").as<std::string>();
+  if (const Record* time = record.find("time")) run.set_time(Duration(time->number()));
   const Record& frames = record.at("frames");
   if (!frames.is_nothing() && (differences.empty() || !options.partial)) run.set_position(frames);
   else if (!options.partial)

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <abyme/core/value.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace abyme {
+
+/// A date: a point in time of the clock on the wall.
+using Date = std::chrono::system_clock::time_point;
+
+/// How much of a loop is done: a value. In a tree the loopers count it, `ab::elapse` in a loop by hand.
+struct Elapsed {
+  std::int64_t steps = 0;
+  std::int64_t samples = 0;
+  Duration time{0};                              ///< since the beginning, on a clock that nobody sets
+  Date date = std::chrono::system_clock::now();  ///< when this was so
+
+  /// The date at which it began.
+  Date start() const { return date - std::chrono::duration_cast<Date::duration>(time); }
+
+  /// The same with `date` now, and the time until then.
+  Elapsed update_time() const {
+    const Date now = std::chrono::system_clock::now();
+    return {steps, samples, time + (now - date), now};
+  }
+  /// The same with one more step of that many samples, now.
+  Elapsed update(std::int64_t batch_size) const {
+    Elapsed next = update_time();
+    ++next.steps;
+    next.samples += batch_size;
+    return next;
+  }
+
+  /// What was done in between: its start is the date of `b`.
+  friend Elapsed operator-(const Elapsed& a, const Elapsed& b) {
+    return {a.steps - b.steps, a.samples - b.samples, a.time - b.time, a.date};
+  }
+  friend bool operator==(const Elapsed&, const Elapsed&) = default;
+};
+
+/// `12 steps, 384 samples, 1.5 s`.
+inline std::string to_text(const Elapsed& elapsed) {
+  return fmt::format("{} steps, {} samples, {:.3g} s", elapsed.steps, elapsed.samples, elapsed.time.count());
+}
+
+}  // namespace abyme
