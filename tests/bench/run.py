@@ -1,8 +1,9 @@
-"""Runs the benchmarks: run.py OUTPUT PROGRAMS_DIR TORCH_PYTHON COMPILER FLAG...
+"""Runs the benchmarks: run.py OUTPUT PROGRAMS_DIR RESUME_TARGET TORCH_PYTHON COMPILER FLAG...
 
 A figure is one JSON object on a line, {"name": ..., "value": ..., "unit": ...}, a time with "low" and "high", the
 quartiles of what was measured, a ratio with what it is "against", and what both sides take. All go to stdout and to
-OUTPUT, and as a table to OUTPUT with the suffix .md.
+OUTPUT, and as a table to OUTPUT with the suffix .md. The last one is how many of 200 kills a run survives without a loss:
+RESUME_TARGET is the program that is killed, see ../examples/resume.py.
 
 NAME.cpp beside this file is the program bench_NAME. It prints figures, unless lines in it say otherwise:
 
@@ -28,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 
-output, programs, torch_python, *compile_command = sys.argv[1:]
+output, programs, resume_target, torch_python, *compile_command = sys.argv[1:]
 here = pathlib.Path(__file__).parent
 
 
@@ -44,9 +45,10 @@ def figure(name, value, unit, **more):
     return {"name": name, "value": number(value), "unit": unit, **more}
 
 
-def plain(command):
+def plain(command, **environment):
     """The figures that a program prints."""
-    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    environment = os.environ | environment
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
 
@@ -198,6 +200,8 @@ def benchmarks():
             yield from plain([program])
     say("bench: include_seconds")
     yield from include_seconds()
+    say("bench: kills")
+    yield from plain([sys.executable, here.parent / "examples/resume.py", resume_target], ABYME_KILLS="200")
 
 
 def table(figures):
