@@ -12,6 +12,7 @@
 #include <abyme/data/prefetch.hpp>
 #include <abyme/data/tensor_batches.hpp>
 #include <abyme/loop/data_looper.hpp>
+#include <abyme/loop/elapse.hpp>
 #include <abyme/loop/iteration_looper.hpp>
 #include <abyme/optim/adam.hpp>
 #include <abyme/optim/memory_order.hpp>
@@ -30,9 +31,11 @@
 #include <abyme/stats/moving_stats.hpp>
 #include <abyme/stats/reset.hpp>
 #include <abyme/stats/stats.hpp>
+#include <abyme/time/schedule.hpp>
 #include <abyme/time/timer.hpp>
 #include <abyme/trigger/if.hpp>
 #include <abyme/trigger/new_low_trigger.hpp>
+#include <abyme/trigger/on.hpp>
 #include <abyme/trigger/periodic_trigger.hpp>
 #include <abyme/trigger/range_trigger.hpp>
 #include <abyme/trigger/threshold_trigger.hpp>

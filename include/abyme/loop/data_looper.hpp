@@ -6,6 +6,7 @@
 #include <abyme/time/elapsed.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -32,8 +33,15 @@ public:
   std::int64_t steps = 0;
   std::int64_t samples = 0;
 
+  Elapsed before{0, 0, Duration(0), {}};  ///< what was done in earlier runs, counted in `elapsed`
+  /// The samples in a batch, where its type does not tell them rightly.
+  std::function<std::int64_t(const Opaque&)> batch_size;
+
   /// What is done since the run began.
-  Elapsed elapsed() const { return {steps, samples, run() ? run()->time() : Duration(0)}; }
+  Elapsed elapsed() const {
+    const Duration time = run() ? run()->time() : Duration(0);
+    return {before.steps + steps, before.samples + samples, before.time + time};
+  }
 
   Opaque data() const { return {&source_->batch_type(), batch_}; }
 
@@ -76,7 +84,7 @@ public:
     if (finished == events["iteration_start"]) {
       ++counter;
       ++steps;
-      if (batch_) samples += source_->batch_size(batch_);
+      if (batch_) samples += batch_size ? batch_size(data()) : source_->batch_size(batch_);
       return events["iteration_end"];
     }
     if (finished == events["end"]) return done;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <abyme/core/kept.hpp>
 #include <abyme/core/value.hpp>
 
 #include <chrono>
@@ -39,6 +40,21 @@ struct Elapsed {
     return {a.steps - b.steps, a.samples - b.samples, a.time - b.time, a.date};
   }
   friend bool operator==(const Elapsed&, const Elapsed&) = default;
+
+  void save(Kept& kept) const {
+    keep(kept, "steps", steps);
+    keep(kept, "samples", samples);
+    keep(kept, "time", time);
+    keep(kept, "date", static_cast<std::int64_t>(date.time_since_epoch().count()));
+  }
+  void load(const Kept& kept) {
+    std::int64_t ticks = 0;
+    put_back(kept, "steps", steps);
+    put_back(kept, "samples", samples);
+    put_back(kept, "time", time);
+    put_back(kept, "date", ticks);
+    date = Date(Date::duration(ticks));
+  }
 };
 
 /// `12 steps, 384 samples, 1.5 s`.
