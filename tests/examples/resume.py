@@ -2,7 +2,8 @@
 
 TARGET, a small training, is killed ABYME_KILLS times (20) at random moments, and goes on each time; the example mnist,
 which ABYME_MNIST names, once by SIGKILL and once by SIGINT. What they leave must be what a run leaves that was not
-stopped: the last line, the tensors and the record of the last snapshot, the files. Times differ.
+stopped: the last line, the tensors and the record of the last snapshot, the files. Times differ. It prints one figure, as
+the benchmarks do, and fails where a kill has cost something.
 """
 
 import json
@@ -11,37 +12,18 @@ import pathlib
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "support"))
+from left_behind import difference, in_common, made_up_digits, parts_of
+
 target, mnist = sys.argv[1], os.environ.get("ABYME_MNIST")
 kills = int(os.environ.get("ABYME_KILLS", 20))
 seed = int(os.environ.get("ABYME_SEED", random.randrange(10**6)))
 dice = random.Random(seed)
-
-
-def parts_of(path):
-    """The tensors of a safetensors file, bytes by name, and its metadata; by the rules of the format."""
-    content = path.read_bytes()
-    (length,) = struct.unpack("<Q", content[:8])
-    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
-    told = header.pop("__metadata__")
-    tensors = {name: (each["dtype"], each["shape"], data[slice(*each["data_offsets"])]) for name, each in header.items()}
-    return tensors, told
-
-
-def in_common(record, counts_snapshots=True):
-    """A record without what no two runs have in common: their ids, and what their clocks said."""
-    record.pop("run")
-    record.pop("time", None)
-    for group in ["nodes", "parts"]:
-        for name in list(record[group]):
-            if "time" in name.lower() or (not counts_snapshots and name.endswith("Snapshot")):
-                del record[group][name]
-    return record
 
 
 def newest(folder):
@@ -74,22 +56,6 @@ def left(folder, counts_snapshots=True):
             told.pop("abyme.run")
             all_of_it[name] = tensors, told
     return json.loads(json.dumps(all_of_it, default=lambda bytes: bytes.hex()).replace(str(folder), "FOLDER"))
-
-
-def difference(got, wanted, name=""):
-    """Where two trees of values differ, as text."""
-    if isinstance(got, dict) and isinstance(wanted, dict) and set(got) == set(wanted):
-        for each in got:
-            if text := difference(got[each], wanted[each], f"{name}/{each}"):
-                return text
-        return ""
-    if isinstance(got, dict) and isinstance(wanted, dict):
-        return f"{name} has {sorted(set(got) - set(wanted))} too much, and not {sorted(set(wanted) - set(got))}"
-    if got == wanted:
-        return ""
-    if isinstance(got, list) and isinstance(wanted, list) and len(got) == len(wanted):
-        return next(difference(*pair, f"{name}[{i}]") for i, pair in enumerate(zip(got, wanted)) if pair[0] != pair[1])
-    return f"{name} is {str(got)[:200]}, not {str(wanted)[:200]}"
 
 
 def check(folder, wanted, how, counts_snapshots=True):
@@ -192,18 +158,8 @@ def last_line(text):
     return text.strip().splitlines()[-1]
 
 
-def made_up_digits(folder):
-    """Four files as those of MNIST: 4,000 and 500 images of noise."""
-    folder.mkdir()
-    for name, count in [("train", 4000), ("t10k", 500)]:
-        images, labels = random.Random(count).randbytes(28 * 28 * count), bytes(i % 10 for i in range(count))
-        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, count, 28, 28) + images)
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, count) + labels)
-    return folder
-
-
 def check_mnist(root):
-    data = os.environ.get("ABYME_MNIST_DIR") or made_up_digits(root / "digits")
+    data = os.environ.get("ABYME_MNIST_DIR") or made_up_digits(root / "digits", 4000, 500)
     program = [mnist, "--data", data, "--epochs", "2", "--threads", "1", "--device", "cpu"]
     whole, seconds = run(*program, "--snapshots", root / "mnist")
     for how in [signal.SIGKILL, signal.SIGINT]:
