@@ -269,29 +269,40 @@ inline void put_back_tensor(const Kept& kept, at::Tensor& tensor) {
   else tensor = value;
 }
 
+/// What a snapshot can hold of the user's: a model, an optimizer, a generator, a tensor, or a variable of a
+/// type that it can keep.
 template <class Thing>
-void hold_in_ground(GroundNode& ground, std::string name, Thing&& thing) {
+concept Holdable =
+    ModelLike<Thing> || OptimizerLike<Thing> || std::same_as<std::remove_cvref_t<Thing>, at::Generator> ||
+    (Keepable<std::remove_cvref_t<Thing>> && std::is_lvalue_reference_v<Thing>);
+
+/// Such a thing as a part of snapshots. What is kept by its value is borrowed.
+template <class Thing>
+Part part_of(Thing&& thing) {
+  static_assert(
+      Holdable<Thing>,
+      "a snapshot holds a model, an optimizer, a generator, or a variable of a type that it can keep: "
+      "numbers, texts, tensors, lists of such, and classes with save and load");
   using Plain = std::remove_cvref_t<Thing>;
-  Part part;
   if constexpr (ModelLike<Thing>) {
-    part = model_part(own_or_borrow_model(std::forward<Thing>(thing)));
+    return model_part(own_or_borrow_model(std::forward<Thing>(thing)));
   } else if constexpr (OptimizerLike<Thing>) {
-    part = optimizer_part(own_or_borrow(std::forward<Thing>(thing)));
+    return optimizer_part(own_or_borrow(std::forward<Thing>(thing)));
   } else if constexpr (std::same_as<Plain, at::Generator>) {
-    part = {[thing](Kept& kept) { kept.add("state", generator_state(thing)); },
+    return {[thing](Kept& kept) { kept.add("state", generator_state(thing)); },
             [thing](const Kept& kept) { set_generator_state(thing, kept.tensor("state")); }};
   } else if constexpr (std::same_as<Thing, at::Tensor&>) {
-    part = {[&thing](Kept& kept) { keep(kept, "value", thing.detach()); },
+    return {[&thing](Kept& kept) { keep(kept, "value", thing.detach()); },
             [&thing](const Kept& kept) { put_back_tensor(kept, thing); }};
   } else {
-    static_assert(
-        Keepable<Plain> && std::is_lvalue_reference_v<Thing>,
-        "a snapshot holds a model, an optimizer, a generator, or a variable of a type that it can keep: "
-        "numbers, texts, tensors, lists of such, and classes with save and load");
-    part = {[&thing](Kept& kept) { keep<Plain>(kept, "value", thing); },
+    return {[&thing](Kept& kept) { keep<Plain>(kept, "value", thing); },
             [&thing](const Kept& kept) { put_back<Plain>(kept, "value", thing); }};
   }
-  ground.told.emplace_back(std::move(name), std::move(part));
+}
+
+template <class Thing>
+void hold_in_ground(GroundNode& ground, std::string name, Thing&& thing) {
+  ground.told.emplace_back(std::move(name), part_of(std::forward<Thing>(thing)));
 }
 
 /// What a snapshot of a tree holds, and what it can't: a line each.

@@ -8,6 +8,14 @@
 
 namespace abyme {
 
+/// Whether a looper that counts is above this place: one whose `elapsed()` a run can read there.
+inline bool below_a_looper(const Place& place) {
+  for (const Node* node : place.nodes()) {
+    if (node->type().elapsed && place.below(*node)) return true;
+  }
+  return false;
+}
+
 /// Digs its children when a schedule is due: `train_data("iteration_end", ab::On(ab::every(1000) ||
 /// ab::every(5min))("dig", snapshots))`. It is asked at each dig with what has elapsed of the nearest looper
 /// above it, over all digs since the run began: in `iteration_start` what was finished before, 0 at first; in
@@ -33,10 +41,8 @@ public:
   }
 
   void check(Place& place) const override {
-    for (const Node* node : place.nodes()) {
-      if (node->type().elapsed && place.below(*node)) return;
-    }
-    place.fault("a schedule needs a looper above it that counts, got none; hang it below one");
+    if (!below_a_looper(place))
+      place.fault("a schedule needs a looper above it that counts, got none; hang it below one");
   }
 };
 using On = Handle<OnNode>;
