@@ -19,6 +19,13 @@ struct Part {
   std::function<std::vector<std::string>(const Kept&)> check = {};
 };
 
+/// A base of nodes that do something where a run goes on from a snapshot, when their fields are back.
+class GoesOn {
+public:
+  virtual ~GoesOn() = default;
+  virtual void goes_on() = 0;
+};
+
 /// What a snapshot of a tree holds beside the state fields of its nodes, as the nodes tell it.
 class Holdings {
 public:

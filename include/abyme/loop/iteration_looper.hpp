@@ -14,10 +14,11 @@ namespace abyme {
 /// Events, children see the looper: `start`, then for each iteration `iteration_start` and `iteration_end`,
 /// then `end`. Fields: `counter` (0 at `start`; the index in `iteration_start`; the number completed in
 /// `iteration_end` and `end`; every dig starts from 0), `total` (how many iterations this dig has; nothing
-/// before the first dig), `fraction` (counter / total), `count` (the input), `steps` (iterations
-/// completed since the run began, over all digs). The count is read once a dig; 0
-/// or less gives `start` and `end` only.
-class IterationLooperNode : public Node {
+/// before the first dig), `fraction` (counter / total), `count` (the input), `steps` (iterations completed
+/// since the run began, over all digs). The count is read once a dig; 0 or less gives `start` and `end` only.
+/// A run that goes on from a snapshot has the count of its program, where that is a constant: so it can be
+/// made longer.
+class IterationLooperNode : public Node, public GoesOn {
 public:
   static constexpr auto events = abyme::events("start", "iteration_start", "iteration_end", "end");
 
@@ -48,13 +49,21 @@ public:
       counter = 0;
       return events["start"];
     }
-    if (finished == events["end"]) return done;
     if (finished == events["iteration_start"]) {
       ++counter;
       ++steps;
       return events["iteration_end"];
     }
-    return counter < total.value_or(0) ? events["iteration_start"] : events["end"];  // none: it was reset
+    if (counter < total.value_or(0)) return events["iteration_start"];  // none: it was reset
+    return finished == events["end"] ? done : events["end"];
+  }
+
+  void goes_on() override {
+    if (const auto constant = count->constant(); total && constant) total = constant;
+  }
+  // With a higher count it is not at its end any more.
+  bool can_go_on_in(Step event) const override {
+    return event != events["end"] || counter >= total.value_or(0);
   }
 
   void check(Place& place) const override {

@@ -5,9 +5,9 @@
 #include <abyme/save/generators.hpp>
 #include <abyme/save/safetensors.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <map>
 #include <string>
 #include <string_view>
@@ -82,6 +82,25 @@ inline std::vector<std::string> tree_differences(const Record::List& there, cons
   return told;
 }
 
+// The frames of a snapshot as far as they hold here. A node that was at its end may have more to do now, as a
+// looper with a higher count: it is asked again what comes next, and the rest of that event is left out.
+inline Record::List frames_that_hold(const Walk& walk, const Record::List& frames) {
+  Record::List hold;
+  for (const Record& frame : frames) {
+    hold.push_back(frame);
+    for (const Node* node : walk.nodes()) {
+      if (walk.path_of(*node) != frame.at("node").as<std::string>()) continue;
+      const auto names = node->type().events;
+      const auto named = std::find(names.begin(), names.end(), frame.at("event").as<std::string>());
+      const Step event{static_cast<std::int32_t>(named - names.begin())};
+      if (named == names.end() || node->can_go_on_in(event)) continue;
+      hold.back()["next"] = node->children(event).size();
+      return hold;
+    }
+  }
+  return hold;
+}
+
 }  // namespace reflect
 
 /// Writes down a run as it stands between two children.
@@ -120,7 +139,6 @@ inline void apply(Run& run, const SnapshotState& state, ResumeOptions options) {
   const Record& record = state.record;
   if (const auto version = record.at("version").as<std::int64_t>(); version != 1)
     throw Error(fmt::format("a snapshot must be of version 1, got {}; use the abyme that wrote it", version));
-  static const Record nothing;
   const auto entry_of = [&record](std::string_view group, const std::string& name) -> const Record* {
     const Record* all = record.find(group);
     return all ? all->find(name) : nullptr;
@@ -163,6 +181,7 @@ inline void apply(Run& run, const SnapshotState& state, ResumeOptions options) {
     for (const Field& row : node->type().fields) {
       if (row.load && kept.data.find(row.name)) row.load(*node, kept);
     }
+    if (auto* goes_on = dynamic_cast<GoesOn*>(node)) goes_on->goes_on();
   }
   for (const bool shared : {true, false}) {  // a node may use the models that it tells of
     for (const auto* holding : loaded) {
@@ -173,7 +192,8 @@ inline void apply(Run& run, const SnapshotState& state, ResumeOptions options) {
   run.id = record.at("run").as<std::string>();
   if (const Record* time = record.find("time")) run.set_time(Duration(time->number()));
   const Record& frames = record.at("frames");
-  if (!frames.is_nothing() && (differences.empty() || !options.partial)) run.set_position(frames);
+  if (!frames.is_nothing() && (differences.empty() || !options.partial))
+    run.set_position(reflect::frames_that_hold(run.walk(), frames.as<Record::List>()));
   else if (!options.partial)
     throw Error("a snapshot must tell where its run was, got one of a tree that grew while it ran; take its "
                 "models and fields with {.partial = true}, and the run starts at the root");
