@@ -57,11 +57,8 @@ public:
   Step next(Step) override {
     std::vector<std::string> names, cells;
     const CSVFormat format{options.separator, options.line_separator};
-    const std::string prefix = read(options.prefix);
-    each_entry(*this, chosen, "", [&](std::string name, Value value) {
-      for (const auto& transform : options.name_transforms) name = transform(std::move(name));
-      for (const auto& transform : options.value_transforms) value = transform(std::move(value));
-      names.push_back(prefix + name);
+    each_transformed(*this, chosen, options, [&](std::string name, const Value& value) {
+      names.push_back(std::move(name));
       cells.push_back(csv_text(value, options.na));
     });
     if (options.add_id) {

@@ -106,4 +106,16 @@ void each_entry(const Node& reader, const std::vector<Input<Value>>& chosen, std
   }
 }
 
+/// The same for a stream: names and values go through its transforms, then the prefix comes before the name.
+template <class Options, class Take>
+void each_transformed(const Node& reader, const std::vector<Input<Value>>& chosen, const Options& options,
+                      Take take) {
+  const std::string prefix = options.prefix.read(reader);
+  each_entry(reader, chosen, "", [&](std::string name, Value value) {
+    for (const auto& transform : options.name_transforms) name = transform(std::move(name));
+    for (const auto& transform : options.value_transforms) value = transform(std::move(value));
+    take(prefix + name, value);
+  });
+}
+
 }  // namespace abyme

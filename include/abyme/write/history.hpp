@@ -1,11 +1,17 @@
 #pragma once
 
+#include <abyme/write/history_files.hpp>
+#include <abyme/write/history_nodes.hpp>
 #include <abyme/write/history_rows.hpp>
 
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <filesystem>
+#include <iterator>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -14,11 +20,22 @@
 
 namespace abyme {
 
-/// What a loop has logged, row by row. A value whose copies share their rows:
+/// What a loop has logged, row by row. A value whose copies share their rows, by hand
 ///
 ///     ab::History history;
 ///     history.commit(elapsed, ab::Logs().add_metric("loss", loss));
 ///     auto [steps, loss] = history.collect("steps", "loss");
+///
+/// and in a tree, by nodes that it hands out and in callables, which fill a row that is open until
+/// `commit_row`:
+///
+///     epochs("iteration_end", history.add_caller_to_row({"average"}, {.prefix =
+///     "train_"}).focus(train_stats),
+///            [&] { history.log(ab::Logs().add_metric("rate", rate)); }, history.commit_row());
+///
+/// A run begins it empty, where one of its nodes hangs in the tree, unless it goes on or is told to `keep`.
+/// Snapshots hold it. Tensors are copied without their graph when they are logged, stay on their device, and
+/// are read when somebody reads.
 class History {
 public:
   using Row = HistoryRow;
@@ -68,10 +85,12 @@ public:
   auto collect(const Keys&... keys) const {
     static_assert(sizeof...(As) == 0 || sizeof...(As) == sizeof...(Keys),
                   "name a type for each key, or none");
-    const std::array<std::string_view, sizeof...(Keys)> names{std::string_view(keys)...};
-    std::vector<std::vector<Value>> columns = rows_->columns(names);
     using Types = std::conditional_t<sizeof...(As) == 0, std::tuple<Double<Keys>...>, std::tuple<As...>>;
+    const std::array<std::string_view, sizeof...(Keys)> names{std::string_view(keys)...};
     return [&]<std::size_t... I>(std::index_sequence<I...>) {
+      const std::array<HistoryRows::Wanted, sizeof...(I)> wanted{
+          HistoryRows::Wanted{names[I], std::is_arithmetic_v<std::tuple_element_t<I, Types>>}...};
+      const std::vector<std::vector<Value>> columns = rows_->collect(wanted);
       if constexpr (sizeof...(I) == 1) return collected<std::tuple_element_t<0, Types>>(names[0], columns[0]);
       else return std::tuple{collected<std::tuple_element_t<I, Types>>(names[I], columns[I])...};
     }(std::index_sequence_for<Keys...>{});
@@ -87,8 +106,62 @@ public:
   void accumulate(const Logs& logs) const { rows_->accumulate(logs); }
   /// Ends the row that was logged: appends it, unless nothing was.
   void commit(const Elapsed& elapsed) const { rows_->commit(elapsed); }
+  /// Forgets all rows, and what was logged.
+  void clear() const { rows_->restart(); }
   /// Drops what was logged since the last commit, but for `accumulated()`.
   void drop_row() const { rows_->logs = {}; }
+
+  /// Logs fields of the caller, or of the node that it is focused on, in the open row; without names all but
+  /// objects and options. What is nothing is left out; the entries of a dictionary are named field_key.
+  template <class Piece = HistoryAddCallerNode>
+  Handle<Piece> add_caller_to_row(const std::vector<std::string>& names = {},
+                                  HistoryAddCallerOptions options = {}) const {
+    return Handle<Piece>(rows_, names, std::move(options));
+  }
+  /// Ends the open row, with what has elapsed of the nearest looper above.
+  template <class Piece = HistoryCommitRowNode>
+  Handle<Piece> commit_row() const {
+    return Handle<Piece>(rows_);
+  }
+  /// Writes the numbers of the open row to a file of JSON Lines; hang it before `commit_row`.
+  template <class Piece = HistoryStreamNode>
+  Handle<Piece> stream_to(TextFile file) const {
+    return Handle<Piece>(rows_, std::move(file));
+  }
+  template <class Piece = HistoryStreamNode>
+  Handle<Piece> stream_to(Input<std::string> path) const {
+    return Handle<Piece>(rows_, TextFile(std::move(path)));
+  }
+
+  /// Writes all rows to a file, which is replaced in one step: a column for each "collection.name", beginning
+  /// with elapsed.steps, elapsed.samples, elapsed.time and elapsed.date, in seconds. Numbers have all their
+  /// digits, NaN, Infinity and -Infinity as Python has them; texts are in quotes, what a row lacks is empty.
+  /// Larger tensors are JSON in quotes, and come back as that text. \throws Error
+  template <class Rows = HistoryRows>
+  void to_csv(const std::filesystem::path& path) const {
+    HistoryFiles<Rows>::write_csv(*rows_, path);
+  }
+  template <class Rows = HistoryRows>
+  static History from_csv(const std::filesystem::path& path) {
+    History history;
+    HistoryFiles<Rows>::read_csv(*history.rows_, path);
+    return history;
+  }
+  /// The same as JSON Lines: `{"elapsed": {"steps": 0, ...}, "metrics": {"loss": 0.5}}`. Larger tensors are
+  /// nested lists, and come back as tensors of bools, int64 or double. \throws Error
+  template <class Rows = HistoryRows>
+  void to_jsonl(const std::filesystem::path& path) const {
+    HistoryFiles<Rows>::write_jsonl(*rows_, path);
+  }
+  template <class Rows = HistoryRows>
+  static History from_jsonl(const std::filesystem::path& path) {
+    History history;
+    HistoryFiles<Rows>::read_jsonl(*history.rows_, path);
+    return history;
+  }
+
+  void save(Kept& kept) const { rows_->save(kept); }
+  void load(const Kept& kept) const { rows_->load(kept); }
 
 private:
   template <class>

@@ -1,56 +1,69 @@
 #pragma once
 
 #include <abyme/time/elapsed.hpp>
+#include <abyme/write/log_column.hpp>
 #include <abyme/write/logs.hpp>
 
+#include <chrono>
+#include <cmath>
 #include <cstddef>
-#include <deque>
+#include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace abyme {
+
+/// A date in seconds since 1970, UTC: the nearest double, which is 0.12 microseconds off at most.
+inline double seconds_of(Date date) {
+  const auto whole = std::chrono::floor<std::chrono::seconds>(date.time_since_epoch());
+  return static_cast<double>(whole.count()) + Duration(date.time_since_epoch() - whole).count();
+}
+inline Date date_of(double seconds) {
+  const double whole = std::floor(seconds);
+  const auto rest = std::chrono::round<Date::duration>(Duration(seconds - whole));
+  return Date(std::chrono::seconds(static_cast<std::int64_t>(whole)) + rest);
+}
+
+/// What a key of a row reads in its elapsed: "steps", "samples", "time", "date", "date_start", also behind
+/// "elapsed."; none where it is another. \param logged what the key finds in the logs, or null. \throws Error
+/// where both have it
+inline std::optional<Value> find_elapsed(const Elapsed& elapsed, std::string_view key, const Value* logged) {
+  constexpr std::string_view collection = "elapsed.";
+  const bool is_full = key.starts_with(collection);
+  const std::string_view name = is_full ? key.substr(collection.size()) : key;
+  std::optional<Value> found;
+  if (name == "steps") found = elapsed.steps;
+  else if (name == "samples") found = elapsed.samples;
+  else if (name == "time") found = elapsed.time;
+  else if (name == "date") found = seconds_of(elapsed.date);
+  else if (name == "date_start") found = seconds_of(elapsed.start());
+  if (found && logged && !is_full)
+    throw Error(fmt::format("History: a name without its collection is in one collection, got \"{0}\", which "
+                            "is in elapsed and in the logs; write \"elapsed.{0}\" or \"COLLECTION.{0}\"",
+                            key));
+  return found;
+}
 
 /// What was logged at one moment of a loop.
 struct HistoryRow {
   Elapsed elapsed;
   Logs logs;
 
-  /// As `Logs::find`; "steps", "samples", "time", "date" and "date_start", also behind "elapsed.", read
-  /// `elapsed`, in seconds.
-  std::optional<Value> find(std::string_view key) const;
+  /// The value of a name or of "collection.name"; of "steps", "samples", "time", "date" and "date_start",
+  /// also behind "elapsed.", in `elapsed`. None where there is none. \throws Error as `Logs::find`
+  std::optional<Value> find(std::string_view key) const {
+    const Value* logged = logs.find(key);
+    std::optional<Value> found = find_elapsed(elapsed, key, logged);
+    return found || !logged ? found : *logged;
+  }
 };
 
-/// A date in seconds since 1970, UTC.
-inline double seconds_of(Date date) {
-  return std::chrono::duration_cast<Duration>(date.time_since_epoch()).count();
-}
-
-inline std::optional<Value> elapsed_entry(const Elapsed& elapsed, std::string_view name) {
-  if (name == "steps") return elapsed.steps;
-  if (name == "samples") return elapsed.samples;
-  if (name == "time") return elapsed.time;
-  if (name == "date") return seconds_of(elapsed.date);
-  if (name == "date_start") return seconds_of(elapsed.start());
-  return std::nullopt;
-}
-
-inline std::optional<Value> HistoryRow::find(std::string_view key) const {
-  constexpr std::string_view collection = "elapsed.";
-  if (key.starts_with(collection)) return elapsed_entry(elapsed, key.substr(collection.size()));
-  std::optional<Value> found = elapsed_entry(elapsed, key);
-  const Value* logged = logs.find(key);
-  if (found && logged)
-    throw Error(fmt::format("History: a name without its collection is in one collection, got \"{0}\", which "
-                            "is in elapsed and in the logs; write \"elapsed.{0}\" or \"COLLECTION.{0}\"",
-                            key));
-  if (logged) found = *logged;
-  return found;
-}
-
-/// The rows that the copies and the nodes of a `History` share.
+/// The rows that the copies and the nodes of a `History` share, column by column.
 class HistoryRows {
 public:
   Logs logs, accumulated;
@@ -60,56 +73,188 @@ public:
     if (index >= size())
       throw Error(fmt::format("History: a row is less than their number, {}, got {}; ask size() before",
                               size(), index));
-    return rows_[index];
+    const Row& row = rows_[index];
+    HistoryRow made{row.elapsed, {}};
+    for (const Column& column : forms_[row.form].columns)
+      made.logs.add(column.collection, column.name, column.values[row.place]);
+    return made;
   }
 
-  void commit(const Elapsed& elapsed, const Logs& added) { rows_.push_back({elapsed, copied(added)}); }
+  void commit(const Elapsed& elapsed, const Logs& given) {
+    std::string key;
+    each(given, [&](const std::string& collection, const std::string& name, const Value& value) {
+      key += key_of(collection, name, LogColumn(value).like());
+    });
+    const auto [known, is_new] = known_.try_emplace(key, forms_.size());
+    if (is_new) {
+      forms_.emplace_back();
+      each(given, [&](const std::string& collection, const std::string& name, const Value& value) {
+        forms_.back().columns.push_back({collection, name, LogColumn(value)});
+      });
+    }
+    Form& form = forms_[known->second];
+    auto column = form.columns.begin();
+    each(given, [&](auto&, auto&, const Value& value) { (column++)->values.append(value); });
+    rows_.push_back({elapsed, known->second, form.rows++});
+  }
   void commit(const Elapsed& elapsed) {
     if (!logs.empty()) commit(elapsed, logs);
     logs = {};
   }
-  void log(const Logs& added) {
-    const Logs copy = copied(added);
+  void log(const Logs& given) {
+    const Logs copy = copied(given);
     logs.merge(copy);
     accumulated.merge(copy);
   }
-  void accumulate(const Logs& added) { accumulated.merge(copied(added)); }
+  void accumulate(const Logs& given) { accumulated.merge(copied(given)); }
+  void restart() { *this = {}; }
 
-  void restart() {
-    rows_.clear();
-    logs = accumulated = {};
-  }
-
+  /// A key, and whether tensors under it are read as numbers.
+  struct Wanted {
+    std::string_view key;
+    bool number;
+  };
   /// For each key what the rows hold that hold all of them.
-  std::vector<std::vector<Value>> columns(std::span<const std::string_view> keys) const {
-    std::vector<std::vector<Value>> columns(keys.size());
-    std::vector<Value> found(keys.size());
-    for (const HistoryRow& row : rows_) {
-      bool holds_all = true;
-      for (std::size_t i = 0; i < keys.size() && holds_all; ++i) {
-        found[i] = row.find(keys[i]).value_or(Value());
-        holds_all = kind(found[i]) != Kind::nothing;
-      }
-      for (std::size_t i = 0; i < keys.size() && holds_all; ++i) columns[i].push_back(std::move(found[i]));
-    }
-    return columns;
-  }
+  std::vector<std::vector<Value>> collect(std::span<const Wanted> wanted) const;
 
-private:
-  // Tensors of their own: those that were given may be filled anew, or be a corner of a large one.
-  static Logs copied(const Logs& given) {
-    Logs copy;
-    for (const auto& [collection, entries] : given) {
-      if (collection == "elapsed") continue;
-      for (const auto& [name, value] : entries) {
-        const at::Tensor* tensor = std::get_if<at::Tensor>(&value);
-        copy.add(collection, name, tensor ? Value(tensor->detach().clone()) : value);
-      }
+  /// The same with all tensors that are numbers read.
+  HistoryRows read() const {
+    HistoryRows copy = *this;
+    for (Form& form : copy.forms_) {
+      for (Column& column : form.columns) column.values = column.values.read();
     }
     return copy;
   }
 
-  std::deque<HistoryRow> rows_;
+  void save(Kept& kept) const;
+  void load(const Kept& kept);
+
+private:
+  struct Column {
+    std::string collection, name;
+    LogColumn values;
+  };
+  struct Form {  // rows with the same entries in the same order
+    std::vector<Column> columns;
+    std::int64_t rows = 0;
+  };
+  struct Row {
+    Elapsed elapsed;
+    std::size_t form;
+    std::int64_t place;  // in the columns
+  };
+
+  template <class Take>
+  static void each(const Logs& logs, Take take) {
+    for (const auto& [collection, entries] : logs) {
+      if (collection == "elapsed") continue;
+      for (const auto& [name, value] : entries) take(collection, name, value);
+    }
+  }
+  // Tensors of their own: those that are given may be filled anew, or be a corner of a large one.
+  static Logs copied(const Logs& given) {
+    Logs copy;
+    each(given, [&](const std::string& collection, const std::string& name, const Value& value) {
+      const auto* tensor = std::get_if<at::Tensor>(&value);
+      copy.add(collection, name, tensor ? Value(tensor->detach().clone()) : value);
+    });
+    return copy;
+  }
+  static std::string key_of(const std::string& collection, const std::string& name, const std::string& like) {
+    return collection + '.' + name + '.' + like + '.';
+  }
+
+  std::vector<Row> rows_;
+  std::vector<Form> forms_;
+  std::unordered_map<std::string, std::size_t> known_;  // forms, by their entries
 };
+
+inline std::vector<std::vector<Value>> HistoryRows::collect(std::span<const Wanted> wanted) const {
+  struct Source {
+    bool is_elapsed;
+    std::optional<LogColumn> values;
+  };
+  std::vector<std::vector<Source>> sources;  // by form, by key; none for a form that lacks one
+  for (const Form& form : forms_) {
+    Logs places;  // the index of each column
+    for (const Column& column : form.columns)
+      places.add(column.collection, column.name, &column - form.columns.data());
+    std::vector<Source> found;
+    for (const auto& [key, number] : wanted) {
+      const Value* place = places.find(key);
+      const bool is_elapsed = find_elapsed({}, key, place).has_value();
+      if (!is_elapsed && !place) break;
+      found.push_back({is_elapsed, {}});
+      if (is_elapsed) continue;
+      const LogColumn& values = form.columns[static_cast<std::size_t>(std::get<std::int64_t>(*place))].values;
+      found.back().values = number ? values.read() : values;
+    }
+    if (found.size() < wanted.size()) found.clear();
+    sources.push_back(std::move(found));
+  }
+  std::vector<std::vector<Value>> columns(wanted.size());
+  std::vector<Value> cells(wanted.size());
+  for (const auto& [elapsed, form, place] : rows_) {
+    const std::vector<Source>& from = sources[form];
+    bool holds_all = !from.empty();
+    for (std::size_t i = 0; i < cells.size() && holds_all; ++i) {
+      cells[i] =
+          from[i].is_elapsed ? *find_elapsed(elapsed, wanted[i].key, nullptr) : (*from[i].values)[place];
+      holds_all = kind(cells[i]) != Kind::nothing;
+    }
+    for (std::size_t i = 0; i < cells.size() && holds_all; ++i) columns[i].push_back(std::move(cells[i]));
+  }
+  return columns;
+}
+
+inline void HistoryRows::save(Kept& kept) const {
+  LogColumn steps(std::int64_t{}), samples(std::int64_t{}), time(0.0), date(std::int64_t{}),
+      form(std::int64_t{});
+  for (const Row& row : rows_) {
+    steps.append(row.elapsed.steps);
+    samples.append(row.elapsed.samples);
+    time.append(row.elapsed.time.count());
+    date.append(static_cast<std::int64_t>(row.elapsed.date.time_since_epoch().count()));
+    form.append(static_cast<std::int64_t>(row.form));
+  }
+  keep(kept, "steps", steps);
+  keep(kept, "samples", samples);
+  keep(kept, "time", time);
+  keep(kept, "date", date);
+  keep(kept, "form", form);
+  keep(kept, "forms", forms_);
+  keep(kept, "logs", logs);
+  keep(kept, "accumulated", accumulated);
+}
+
+inline void HistoryRows::load(const Kept& kept) {
+  restart();
+  LogColumn steps, samples, time, date, form;
+  put_back(kept, "steps", steps);
+  put_back(kept, "samples", samples);
+  put_back(kept, "time", time);
+  put_back(kept, "date", date);
+  put_back(kept, "form", form);
+  put_back(kept, "forms", forms_);
+  put_back(kept, "logs", logs);
+  put_back(kept, "accumulated", accumulated);
+  std::vector<std::int64_t> places(forms_.size());
+  const auto whole = [](const LogColumn& column, std::int64_t row) {
+    return std::get<std::int64_t>(column[row]);
+  };
+  for (std::int64_t row = 0; row < steps.size(); ++row) {
+    const auto in = static_cast<std::size_t>(whole(form, row));
+    rows_.push_back({{whole(steps, row), whole(samples, row), Duration(std::get<double>(time[row])),
+                      Date(Date::duration(whole(date, row)))},
+                     in,
+                     places.at(in)++});
+  }
+  for (std::size_t i = 0; i < forms_.size(); ++i) {
+    std::string key;
+    for (const auto& [collection, name, values] : forms_[i].columns)
+      key += key_of(collection, name, values.like());
+    known_.emplace(std::move(key), i);
+  }
+}
 
 }  // namespace abyme
