@@ -87,8 +87,7 @@ consteval bool can_keep() {
   else if constexpr (SelfKeeping<T>) return true;
   else if constexpr (std::is_aggregate_v<T> && std::is_default_constructible_v<T> && std::is_class_v<T>) {
     return []<std::size_t... I>(std::index_sequence<I...>) {
-      T made{};
-      using Members = decltype(members(made));
+      using Members = decltype(members(std::declval<T&>()));
       return (can_keep<std::remove_cvref_t<std::tuple_element_t<I, Members>>>() && ...);
     }(std::make_index_sequence<member_count<T>>{});
   } else {

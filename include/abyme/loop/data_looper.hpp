@@ -23,8 +23,8 @@ namespace abyme {
 /// range's own type), `counter` (0 at `start`; the index in `iteration_start`; the number completed in
 /// `iteration_end` and `end`; every dig starts from 0), `total` (batches in a pass, nothing where the range
 /// has no size), `fraction` (counter / total), `last` (whether the batch is the last, nothing where there is
-/// no total), `steps` and `samples` (batches and samples completed since the run began, over all digs). Empty
-/// data gives `start` and `end` only.
+/// no total), `steps` and `samples` (batches and samples completed since the run began, over all digs),
+/// `done_before` (what was done in earlier runs). Empty data gives `start` and `end` only.
 class DataLooperNode : public Node {
 public:
   static constexpr auto events = abyme::events("start", "iteration_start", "iteration_end", "end");
@@ -33,14 +33,14 @@ public:
   std::int64_t steps = 0;
   std::int64_t samples = 0;
 
-  Elapsed before{0, 0, Duration(0), {}};  ///< what was done in earlier runs, counted in `elapsed`
+  Elapsed done_before{0, 0, Duration(0), {}};  ///< what was done in earlier runs, counted in `elapsed`
   /// The samples in a batch, where its type does not tell them rightly.
   std::function<std::int64_t(const Opaque&)> batch_size;
 
   /// What is done since the run began.
   Elapsed elapsed() const {
     const Duration time = run() ? run()->time() : Duration(0);
-    return {before.steps + steps, before.samples + samples, before.time + time};
+    return {done_before.steps + steps, done_before.samples + samples, done_before.time + time};
   }
 
   Opaque data() const { return {&source_->batch_type(), batch_}; }
@@ -56,6 +56,12 @@ public:
     return *static_cast<const Batch*>(batch_);
   }
 
+  /// The samples in the batch, 0 where there is none.
+  std::int64_t samples_in_batch() const {
+    if (!batch_) return 0;
+    return batch_size ? batch_size(data()) : source_->batch_size(batch_);
+  }
+
   std::optional<std::int64_t> total() const { return source_->total(); }
   std::optional<double> fraction() const {
     const auto batches = total();
@@ -67,11 +73,11 @@ public:
     const auto batches = total();
     return batches ? std::optional(drawn_ >= *batches) : std::nullopt;
   }
-  static constexpr auto fields =
-      abyme::fields(field("data", &DataLooperNode::data), state("counter", &DataLooperNode::counter),
-                    field("total", &DataLooperNode::total), field("fraction", &DataLooperNode::fraction),
-                    field("last", &DataLooperNode::last), state("steps", &DataLooperNode::steps),
-                    state("samples", &DataLooperNode::samples));
+  static constexpr auto fields = abyme::fields(
+      field("data", &DataLooperNode::data), state("counter", &DataLooperNode::counter),
+      field("total", &DataLooperNode::total), field("fraction", &DataLooperNode::fraction),
+      field("last", &DataLooperNode::last), state("steps", &DataLooperNode::steps),
+      state("samples", &DataLooperNode::samples), state("done_before", &DataLooperNode::done_before));
 
   template <class Data>
     requires BatchRange<std::remove_reference_t<decltype(*own_or_borrow(std::declval<Data>()))>>
@@ -84,7 +90,7 @@ public:
     if (finished == events["iteration_start"]) {
       ++counter;
       ++steps;
-      if (batch_) samples += batch_size ? batch_size(data()) : source_->batch_size(batch_);
+      samples += samples_in_batch();
       return events["iteration_end"];
     }
     if (finished == events["end"]) return done;
