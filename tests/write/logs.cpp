@@ -156,3 +156,16 @@ TEST_CASE("snapshots hold logs") {
   CHECK(lines_of(back) == lines_of(logs));
   CHECK(back.get<at::Tensor>("tensor").equal(at::ones({2})));
 }
+
+TEST_CASE("what is found in logs that are gone is a copy") {
+  const auto made = [] {
+    return ab::Logs{{"metrics", {{"text", "long enough to lie elsewhere in memory"}}}};
+  };
+  const auto found = made().find("text");
+  const auto& at = made().at("text");
+  const auto entries = made().collection("metrics");
+  for (const ab::Value& value : {*found, at, *entries->find("text")})
+    CHECK(ab::to_text(value) == "long enough to lie elsewhere in memory");
+  CHECK_FALSE(made().find("other"));
+  CHECK_FALSE(made().collection("other"));
+}

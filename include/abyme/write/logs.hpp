@@ -85,6 +85,7 @@ public:
   /// The value of that name, in whichever collection, or of "collection.name"; null where there is none.
   /// \throws Error where several collections have the name, or it has more than one dot
   const Value* find(std::string_view key) const&;
+  // From logs that are gone behind the expression, as those of a row, it is a copy; so with the next ones.
   std::optional<Value> find(std::string_view key) && {
     const Value* found = std::as_const(*this).find(key);
     return found ? std::optional(*found) : std::nullopt;
@@ -103,11 +104,15 @@ public:
   }
 
   /// The entries of a collection, or null.
-  const Dict* collection(std::string_view name) const {
+  const Dict* collection(std::string_view name) const& {
     for (const auto& [known, entries] : collections_) {
       if (known == name) return &entries;
     }
     return nullptr;
+  }
+  std::optional<Dict> collection(std::string_view name) && {
+    const Dict* found = std::as_const(*this).collection(name);
+    return found ? std::optional(*found) : std::nullopt;
   }
   bool empty() const { return collections_.empty(); }
   auto begin() const { return collections_.begin(); }
