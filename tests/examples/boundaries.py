@@ -14,7 +14,7 @@ import sys
 import tempfile
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "support"))
-from left_behind import difference, in_common, made_up_digits, parts_of
+from left_behind import difference, in_common, made_up_digits, parts_of, remembers_owners
 
 program = pathlib.Path(sys.argv[1]).absolute()
 
@@ -29,7 +29,9 @@ def left(folder):
     files = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if not path.is_file() or name == "printed" or name.startswith("snapshots/") or name.endswith(".bck"):
+        if not path.is_file() or name == "printed" or name.startswith("snapshots/"):
+            continue
+        if path.suffix == ".bck" and not remembers_owners(folder):
             continue
         if path.suffix != ".safetensors":
             files[name] = path.read_bytes()

@@ -13,6 +13,8 @@
 
 #include <abyme/abyme.hpp>
 
+#include "support/copy_files.hpp"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -113,7 +115,7 @@ const bool is_run = [] {
     for (const auto& entry : fs::directory_iterator(folder / "taking")) {
       const std::string name = entry.path().filename().string();
       if (name != "snapshots" && name != "end.safetensors" && name != "printed")
-        fs::copy(entry.path(), there / name, fs::copy_options::recursive);
+        tests::copy_files(entry.path(), there / name);
     }
     if (runs(there, How::going_on)) return true;
   }

@@ -1,12 +1,18 @@
 #include <abyme/save/file.hpp>
 
+#include "support/copy_files.hpp"
 #include "support/error_of.hpp"
 #include "support/folder.hpp"
 #include "support/full_disk.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
 
 namespace ab = abyme;
 using Catch::Contains;
@@ -175,4 +181,44 @@ TEST_CASE("a backup takes the place of the one before it; where there is nothing
   CHECK_THAT(error_of([&] { ab::keep_as_backup(folder / "c"); }),
              Contains("the file " + (folder / "c") + " must be movable to " + (folder / "c.bck")));
   CHECK(content(folder / "c") == "3");
+}
+
+TEST_CASE("a file that this run wrote gets no backup: it went on from before", "[save]") {
+  const Folder folder;
+  if (!tests::remembers_owners(folder.path())) return;
+  tests::put(folder / "a", "mine");
+  ab::set_owner(folder / "a", "run 1");
+  CHECK(ab::owner_of(folder / "a") == "run 1");
+  CHECK(ab::owner_of(folder / "none").empty());
+  SECTION("the run itself") {
+    ab::keep_as_backup(folder / "a", "run 1");
+    CHECK(folder.files().empty());
+  }
+  SECTION("another one") {
+    ab::keep_as_backup(folder / "a", "run 2");
+    CHECK(folder.files() == Files{"a.bck"});
+  }
+  SECTION("one without an id") {
+    ab::keep_as_backup(folder / "a");
+    CHECK(folder.files() == Files{"a.bck"});
+  }
+  SECTION("a file of nobody") {
+    tests::put(folder / "b", "");
+    ab::keep_as_backup(folder / "b", "");
+    CHECK(folder.files() == Files{"a", "b.bck"});
+  }
+}
+
+TEST_CASE("what processes that are no more have left half written goes when the file is written", "[save]") {
+  const Folder folder;
+  const std::string gone = "4194304", alive = std::to_string(::getppid());  // above the highest number
+  for (const std::string& name : Files{"a." + gone + ".tmp", "a." + alive + ".tmp", "b." + gone + ".tmp",
+                                       "a.0.tmp", "a.tmp", "a.1x.tmp", "a." + gone})
+    tests::put(folder / name, "half");
+  Files left = folder.files();
+  left.erase(std::find(left.begin(), left.end(), "a." + gone + ".tmp"));
+  left.insert(left.begin(), "a");
+  ab::write_atomically(folder / "a", [](ab::File& file) { file.write("whole"); });
+  CHECK(folder.files() == left);
+  CHECK(content(folder / "a") == "whole");
 }

@@ -1,6 +1,8 @@
 """What runs leave behind, to be compared with what another one leaves; and data for the example mnist."""
 
 import json
+import os
+import pathlib
 import random
 import struct
 
@@ -13,6 +15,19 @@ def parts_of(path):
     told = header.pop("__metadata__")
     tensors = {name: (each["dtype"], each["shape"], data[slice(*each["data_offsets"])]) for name, each in header.items()}
     return tensors, told
+
+
+def remembers_owners(folder):
+    """Whether the file system knows of a file which run wrote it; old ones in memory don't."""
+    file = pathlib.Path(folder, "whose")
+    file.touch()
+    try:
+        os.setxattr(file, "user.abyme.run", b"mine")
+        return True
+    except OSError:
+        return False
+    finally:
+        file.unlink()
 
 
 def in_common(record, counts_snapshots=True):

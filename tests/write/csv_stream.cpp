@@ -50,7 +50,7 @@ TEST_CASE("without names all fields of the caller but objects, with a focus thos
   ab::CSVStream watch(folder / "b.csv", {.prefix = "s."});
   loop("iteration_end", stats, ab::CSVStream(folder / "a.csv"), watch.focus(stats));
   ab::Ground()("dig", loop).dig();
-  CHECK(content(folder / "a.csv") == "count,counter,total,fraction,id\n1,1,1,1,0\n");
+  CHECK(content(folder / "a.csv") == "count,counter,total,fraction,steps,id\n1,1,1,1,1,0\n");
   CHECK(content(folder / "b.csv") ==
         "s.average,s.std,s.min,s.max,s.last,s.count,s.value,id\n1,0,1,1,1,1,1,0\n");
 }

@@ -515,8 +515,8 @@ TEST_CASE("separators, names and fields that can't be are faults") {
              Contains("neither separator nor line_separator"));
   CHECK_THAT(fault(ab::CSVWriter("a.csv", {.separator = "\n", .line_separator = "\r\n"})),
              Contains("may hold the other"));
-  CHECK(fault(ab::CSVWriter("a.csv"), {"loss"}) ==
-        "fields must be a field of IterationLooper, got \"loss\"; it shows count, counter, total, fraction");
+  CHECK(fault(ab::CSVWriter("a.csv"), {"loss"}) == "fields must be a field of IterationLooper, got \"loss\"; "
+                                                   "it shows count, counter, total, fraction, steps");
   CHECK(fault(ab::CSVWriter("")) == "a file needs a name, got \"\"; pass one");
 }
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <abyme/core/error.hpp>
+#include <abyme/save/left_overs.hpp>
+#include <abyme/save/owner.hpp>
 
 #include <cerrno>
 #include <cstddef>
@@ -116,7 +118,8 @@ enum class Existing : std::uint8_t { replace, keep };
 
 /// Writes a file so that whoever looks, also after a crash at any moment, finds the old one or the new one,
 /// whole: `write` is given a File under another name in the same folder, which is flushed to the disk and
-/// then takes the name. \throws Error; the old file is as it was then.
+/// then takes the name. What processes that are no more have left of such files is removed. \throws Error;
+/// the old file is as it was then.
 /// \returns false where a file is there, also one that came meanwhile, and `existing` says to keep it.
 template <class Write>
 bool write_atomically(const std::filesystem::path& path, Write write, Existing existing = Existing::replace) {
@@ -128,8 +131,11 @@ bool write_atomically(const std::filesystem::path& path, Write write, Existing e
                             "name another file",
                             path.string()));
   }
-  std::filesystem::path made = path;
-  made += fmt::format(".{}.tmp", ::getpid());
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  remove_left_overs(folder, [name = path.filename().string()](const HalfWritten& found) {
+    return found.name == name && found.process_is_gone();
+  });
+  const auto made = HalfWritten::path_for(path);
   try {
     File file(made, File::Open::create);
     write(file);
@@ -147,7 +153,6 @@ bool write_atomically(const std::filesystem::path& path, Write write, Existing e
     ::unlink(made.c_str());
     throw;
   }
-  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   if (const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); descriptor >= 0) {
     ::fsync(descriptor);  // the name is on the disk too
     ::close(descriptor);
@@ -172,10 +177,13 @@ inline void cut_file(const std::filesystem::path& path, std::uint64_t size) {
                             error.message()));
 }
 
-/// Keeps a file that is there already as NAME.bck, in place of an earlier one of that name. \throws Error
-inline void keep_as_backup(const std::filesystem::path& path) {
+/// Makes room for a file that a run begins: one that is there already is kept as NAME.bck, in place of an
+/// earlier one of that name. If this run wrote it, before it went on from a snapshot that had not seen it, it
+/// is removed. \param run the id of the run, empty where it has none \throws Error
+inline void keep_as_backup(const std::filesystem::path& path, const std::string& run = {}) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return;
+  if (!run.empty() && owner_of(path) == run && std::filesystem::remove(path, error)) return;
   std::filesystem::path kept = path;
   kept += ".bck";
   std::filesystem::rename(path, kept, error);

@@ -6,10 +6,10 @@
 #include <abyme/save/file.hpp>
 #include <abyme/save/folder_lock.hpp>
 #include <abyme/save/inspect.hpp>
+#include <abyme/save/left_overs.hpp>
 #include <abyme/save/snapshot_file.hpp>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +23,6 @@
 #include <utility>
 #include <vector>
 
-#include <signal.h>
 #include <unistd.h>
 
 namespace abyme {
@@ -151,17 +150,13 @@ private:
     for (const std::string& name : names) act(name);
   }
 
-  static std::optional<std::uint64_t> number_in(std::string_view digits) {
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-    return number;
-  }
   static std::optional<std::uint64_t> number_of(std::string_view name) {
     constexpr std::string_view extension = ".safetensors";
     if (!name.ends_with(extension)) return std::nullopt;
-    const auto number = number_in(name.substr(0, name.size() - extension.size()));
-    return number && fmt::format("{:08}.safetensors", *number) == name ? number : std::nullopt;
+    const auto digits = name.substr(0, name.size() - extension.size());
+    std::uint64_t number = 0;
+    std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    return fmt::format("{:08}.safetensors", number) == name ? std::optional(number) : std::nullopt;
   }
 
   // A good one stays for certain: that which was just written counts.
@@ -185,23 +180,11 @@ private:
     return is_good_[number] = good;
   }
 
-  // What `write_atomically` has begun in a process that is no more: `00000007.safetensors.4711.tmp`. The lock
-  // is held, so one of this process's number is of a process before it.
+  // The lock is held, so what has this process's number is of a process before it.
   void remove_left_overs() const {
-    for_each_name([this](std::string_view name) {
-      constexpr std::string_view extension = ".tmp";
-      if (!name.ends_with(extension)) return;
-      const auto stem = name.substr(0, name.size() - extension.size());
-      const auto dot = stem.rfind('.');
-      if (dot == stem.npos) return;
-      const auto process = number_in(stem.substr(dot + 1));
-      const auto written = stem.substr(0, dot);
-      if (!process || (!number_of(written) && written != "best.safetensors")) return;
-      const auto id = static_cast<pid_t>(*process);
-      if (id < 1 || std::uint64_t(id) != *process) return;
-      std::error_code none;
-      if (id == ::getpid() || (::kill(id, 0) != 0 && errno == ESRCH))
-        std::filesystem::remove(path_ / name, none);
+    abyme::remove_left_overs(path_, [](const HalfWritten& found) {
+      return (number_of(found.name) || found.name == "best.safetensors") &&
+             (found.process == ::getpid() || found.process_is_gone());
     });
   }
 

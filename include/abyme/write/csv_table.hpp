@@ -64,7 +64,8 @@ public:
 
   /// Writes what was committed since the last time. A column that came since is added to the lines in the
   /// file, which is replaced then in one step; \throws Error, the file has lost nothing and gained nothing.
-  void save() {
+  /// \param run the id of the run, empty where it has none
+  void save(const std::string& run) {
     if (columns_.empty()) return;  // its lines wait for the first column
     if (written_columns_ == columns_.size() && waiting_.empty()) return;
     std::string lines;
@@ -74,7 +75,7 @@ public:
     }
     if (!begun_) {
       make_folder_of(path_);
-      keep_as_backup(path_);
+      keep_as_backup(path_, run);
       begun_ = true;
     }
     if (written_columns_ == columns_.size()) {
@@ -82,8 +83,12 @@ public:
       File file(path_, File::Open::append);
       file.write_whole(lines);
       file.sync();
+      set_owner(path_, run);  // lost where lines of later were cut off
     } else {
-      write_atomically(path_, [&](File& file) { rewrite(file, lines); });
+      write_atomically(path_, [&](File& file) {
+        rewrite(file, lines);
+        set_owner(file.path(), run);
+      });
       written_columns_ = columns_.size();
     }
     written_ += static_cast<std::int64_t>(waiting_.size());
@@ -111,28 +116,12 @@ public:
 
   /// For snapshots. The lines in the file stay there: of these only the number is kept.
   void save(Kept& kept) const {
-    keep(kept, "columns", columns_);
-    keep(kept, "line", line_);
-    keep(kept, "last", last_);
-    keep(kept, "waiting", waiting_);
-    keep(kept, "committed", committed_);
-    keep(kept, "written", written_);
-    keep(kept, "written_columns", written_columns_);
-    keep(kept, "begun", begun_);
-    keep(kept, "path", path_);
+    each_member(*this, [&](const char* name, const auto& member) { keep(kept, name, member); });
   }
   /// Goes on from there: lines and columns that came later are taken from the file. \throws Error where that
   /// is gone, or has fewer lines
   void load(const Kept& kept) {
-    put_back(kept, "columns", columns_);
-    put_back(kept, "line", line_);
-    put_back(kept, "last", last_);
-    put_back(kept, "waiting", waiting_);
-    put_back(kept, "committed", committed_);
-    put_back(kept, "written", written_);
-    put_back(kept, "written_columns", written_columns_);
-    put_back(kept, "begun", begun_);
-    put_back(kept, "path", path_);
+    each_member(*this, [&](const char* name, auto& member) { put_back(kept, name, member); });
     places_.clear();
     for (std::size_t i = 0; i < columns_.size(); ++i) places_.emplace(columns_[i], i);
     if (begun_) cut();
@@ -146,19 +135,33 @@ public:
   std::string fault() const { return format_.fault(); }
 
 private:
+  // What a snapshot holds.
+  template <class Table, class Visit>
+  static void each_member(Table& table, Visit visit) {
+    visit("columns", table.columns_);
+    visit("line", table.line_);
+    visit("last", table.last_);
+    visit("waiting", table.waiting_);
+    visit("committed", table.committed_);
+    visit("written", table.written_);
+    visit("written_columns", table.written_columns_);
+    visit("begun", table.begun_);
+    visit("path", table.path_);
+  }
+
   [[noreturn]] void fail_gone() const {
     throw Error(fmt::format("the file {} must stay where it is while the run writes it, but it is gone; put "
                             "it back, or copy it in place of moving it",
                             path_));
   }
+  std::string content() const {
+    std::ifstream in(path_, std::ios::binary);
+    if (!in) fail_gone();
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
   // Leaves the header and the lines that were written, with the columns that these had.
   void cut() {
-    std::string old;
-    {
-      std::ifstream in(path_, std::ios::binary);
-      if (!in) fail_gone();
-      old.assign(std::istreambuf_iterator<char>(in), {});
-    }
+    const std::string old = content();
     std::string kept;
     std::string_view rest = old;
     for (std::int64_t i = 0; i <= written_; ++i) {
@@ -179,9 +182,7 @@ private:
   void rewrite(File& file, const std::string& lines) {
     file.write(format_.line(columns_));
     if (written_columns_ > 0) {
-      std::ifstream in(path_, std::ios::binary);
-      if (!in) fail_gone();
-      const std::string old{std::istreambuf_iterator<char>(in), {}};
+      const std::string old = content();
       std::string empty_cells;
       for (std::size_t i = written_columns_; i < columns_.size(); ++i)
         empty_cells += format_.separator + format_.cell(options_.na);

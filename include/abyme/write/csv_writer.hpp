@@ -110,7 +110,7 @@ public:
       : CSVNode(std::move(table)), filename(std::move(filename)) {}
   Step next(Step) override {
     if (!table().has_path()) table().set_path(read(filename));
-    table().save();
+    table().save(run()->id);
     return done;
   }
   void run_ended() override {
@@ -123,7 +123,7 @@ public:
       }
       table().set_path(*path);
     }
-    if (table().has_path()) table().save();
+    if (table().has_path()) table().save(run()->id);
   }
   void check(Place& place) const override {
     CSVNode::check(place);
@@ -165,7 +165,7 @@ inline void CSVNode::check(Place& place) const {
 /// filled again in one line takes the later value. `save` appends what was committed since the last time, or,
 /// where a column came, replaces the file in one step; a crash after it loses no line. RFC 4180: cells with
 /// separators, quotes or line breaks are quoted; numbers read back as the same numbers, durations are in
-/// seconds. The file is touched first by the first `save` of a run; one of an earlier run is kept as
+/// seconds. The file is touched first by the first `save` of a run; one of another run is kept as
 /// NAME.bck. A run that is told to `keep` writes on. Filling or committing before opening is an Error at that
 /// dig.
 class CSVWriter {

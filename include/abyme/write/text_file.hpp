@@ -2,6 +2,7 @@
 
 #include <abyme/core/ground.hpp>
 #include <abyme/save/file.hpp>
+#include <abyme/write/live_line.hpp>
 
 #include <cstdint>
 #include <filesystem>
@@ -20,7 +21,7 @@ namespace abyme {
 /// A text file that nodes of one tree write together, line by line: `ab::TextFile log("run.log")`, then
 /// `ab::Print(log, "...")`. Copies are the same file.
 ///
-/// Its path is read at the first write of a run; folders are made. A file that is there then, of an earlier
+/// Its path is read at the first write of a run; folders are made. A file that is there then, of another
 /// run, is kept as NAME.bck; only `dig({.keep = true})` writes on behind it. Each line is handed to the
 /// system at once and whole, so that a crash of the program loses none and a full disk cuts none.
 class TextFile {
@@ -34,8 +35,10 @@ public:
     if (!state_->file) {
       const std::string name = path.read(reader);
       make_folder_of(name);
-      if (std::exchange(state_->begun, name) != name) keep_as_backup(name);
+      const std::string run = reader.run() ? reader.run()->id : "";
+      if (std::exchange(state_->begun, name) != name) keep_as_backup(name, run);
       state_->file.emplace(name, File::Open::append);
+      set_owner(name, run);
     }
     state_->file->write_whole(text);
   }
@@ -106,7 +109,7 @@ protected:
 
   void print(std::string_view text) {
     if (const TextFile* written = std::get_if<TextFile>(&to_)) written->write(*this, *file, text);
-    else *std::get<std::ostream*>(to_) << text << std::flush;
+    else LiveLine::print_above(*std::get<std::ostream*>(to_), text);
   }
 
 private:
