@@ -276,13 +276,14 @@ TEST_CASE("the tree of a loop is one like any other") {
   const ab::Ground ground = tasks::tree(state, numbers, {{ab::every(2), add}}, {.stop = 4, .on_end = [] {}});
   CHECK(ab::describe(ground) == R"(Ground
   dig
+    Call
     DataLooper
       iteration_start
         Call
         On(when = "every 2 steps")
           dig
             Call
-        HistoryCommit
+        HistoryCommitRow
         Call
       iteration_end
         On(when = "after 4 steps")

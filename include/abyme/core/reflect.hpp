@@ -51,8 +51,10 @@ template <class T, class... Members>
 consteval std::size_t count_members() {
   if constexpr (requires { T{Members{}..., Anything{}}; }) {
     return count_members<T, Members..., Anything>();
-  } else {
+  } else if constexpr (requires { T{Members{}...}; } || sizeof...(Members) > 12) {
     return sizeof...(Members);
+  } else {  // a member further behind has no default
+    return count_members<T, Members..., Anything>();
   }
 }
 

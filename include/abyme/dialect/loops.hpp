@@ -45,9 +45,14 @@ private:
   template <class Make>
   struct Remade {
     Make make;
-    std::optional<std::remove_cvref_t<decltype(std::declval<Make&>()())>> data;
+    using Data = std::remove_cvref_t<decltype(std::declval<Make&>()())>;
+    struct Making {
+      Make& make;
+      operator Data() const { return make(); }
+    };
+    std::optional<Data> data;
     auto begin() {
-      data.emplace(make());
+      data.emplace(Making{make});  // in its place: it may be one that can't be moved
       return std::begin(*data);
     }
     auto end() { return std::end(*data); }

@@ -114,9 +114,7 @@ BuiltLoop<State, Batch> build(Held&& state, Data&& data, const std::vector<Task<
     schedules.push_back(On(*when)("dig", callbacks.make(loop, parts)));
     looper("iteration_start", schedules.back());
   }
-  looper(
-      "iteration_start", [loop](DataLooperNode& node) { loop->history.commit(node.elapsed()); },
-      [loop] { loop->end_step(); });
+  looper("iteration_start", loop->history.commit_row(), [loop] { loop->end_step(); });
   if (options.stop)
     looper("iteration_end", On(after(*options.stop))("dig", Break(looper, {.reason = "stop reached"})));
 
