@@ -26,12 +26,14 @@ struct WitnessNode : ab::Node {
   static constexpr auto events = ab::events("first", "second");
   Trace trace;
   std::string name_;
-  std::string throws_in;  // the function that throws, or "stops in next" and the like
+  std::string throws_in;                               // the function that throws
+  std::function<void(const std::string& where)> also;  // what it does besides
   WitnessNode(Trace trace, std::string name, std::string throws_in = "")
       : trace(std::move(trace)), name_(std::move(name)), throws_in(std::move(throws_in)) {}
 
   void tell(const std::string& where) {
     trace.add(name_ + " " + where);
+    if (also) also(where);
     if (throws_in == where) throw std::runtime_error(where + " of " + name_);
   }
   ab::Step next(ab::Step finished) override {
@@ -403,6 +405,137 @@ TEST_CASE("a stop asked between events of a node and in run_started ends the run
     final in next false
     final at the start false
   )"));
+}
+
+TEST_CASE("a node on whose events nothing hangs is on the stack while it runs, "
+          "as any other") {
+  Trace trace;
+  Witness above(trace, "above"), alone(trace, "alone");
+  above.named("above");
+  ab::Ground ground;
+  ground("dig", above, trace("behind"))("final", trace("final", "reason"));
+  above("first", alone.named("alone"), trace("beside"));
+  const std::string begins = R"(
+    above run_started
+    alone run_started
+    above next entry
+      alone next entry
+  )",
+                    ends = R"(
+    above run_ended
+    alone run_ended
+  )",
+                    goes_on = R"(
+      beside
+    above next first
+    above next second
+    behind
+    final completed
+  )";
+  const auto does = [&](std::string where, std::function<void(ab::Run&)> what) {
+    alone->also = [=, &alone](const std::string& here) {
+      if (here == where) what(*alone->run());
+    };
+  };
+
+  SECTION("it throws") {
+    alone->throws_in = "next first";
+    CHECK(told([&] { ground.dig(); }) ==
+          Texts{"above/first[0]/alone: next first of alone", "next first of alone"});
+    CHECK_THAT(trace, happened(begins + R"(
+        alone next first
+        alone left: error: next first of alone
+      above left: error: next first of alone
+      final error: next first of alone
+    )" + ends));
+  }
+  SECTION("it stops the run between its events") {
+    does("next first", [](ab::Run& run) { run.stop("enough"); });
+    CHECK(ground.dig().reason == "enough");
+    CHECK_THAT(trace, happened(begins + R"(
+        alone next first
+        alone left: enough
+      above left: enough
+      final enough
+    )" + ends));
+  }
+  SECTION("it stops the run when it is done") {
+    does("next second", [](ab::Run& run) { run.stop("enough"); });
+    CHECK(ground.dig().reason == "enough");
+    CHECK_THAT(trace, happened(begins + R"(
+        alone next first
+        alone next second
+      above left: enough
+      final enough
+    )" + ends));
+  }
+  SECTION("it breaks itself off") {
+    does("next first", [&](ab::Run& run) { run.break_to(*alone, "enough"); });
+    CHECK(ground.dig().completed);
+    CHECK_THAT(trace, happened(begins + R"(
+        alone next first
+        alone left: enough
+    )" + goes_on + ends));
+  }
+  SECTION("it breaks itself off when it is done") {
+    does("next second", [&](ab::Run& run) { run.break_to(*alone, "enough"); });
+    CHECK(ground.dig().completed);
+    CHECK_THAT(trace, happened(begins + R"(
+        alone next first
+        alone next second
+    )" + goes_on + ends));
+  }
+  SECTION("it breaks off what is above it, of both the further one") {
+    does("next first", [&](ab::Run& run) {
+      run.break_to(*alone, "alone");
+      run.break_to(*above, "above");
+      run.break_to(*alone, "alone again");
+    });
+    CHECK(ground.dig().completed);
+    CHECK_THAT(trace, happened(begins + R"(
+        alone next first
+        alone left: above
+      above left: above
+      behind
+      final completed
+    )" + ends));
+  }
+  SECTION("a break of it from elsewhere comes too late") {
+    above("first", [&](ab::Run& run) { run.break_to(*alone, "late"); });
+    CHECK_THROWS_WITH(ground.dig(), Catch::Contains("above/first[2]/Call: the node that a break ends must be "
+                                                    "running, got alone"));
+  }
+  SECTION("it hangs a child on the event that comes") {
+    does("next first", [&](ab::Run&) { alone("second", trace("hung")); });
+    CHECK(ground.dig().completed);
+    CHECK_THAT(trace, happened(begins + R"(
+        alone next first
+          hung
+        alone next second
+    )" + goes_on + ends));
+  }
+  SECTION("it tells where it is") {
+    std::vector<std::string> paths;
+    alone->also = [&](const std::string&) { paths.push_back(alone->run()->path()); };
+    ground.dig();
+    CHECK(paths ==
+          Texts{"Ground", "above/first[0]/alone", "above/first[0]/alone", "above/first[0]/alone", "Ground"});
+  }
+}
+
+TEST_CASE("the nearest looper of a looper on which nothing hangs now is itself") {
+  std::vector<std::int64_t> steps;
+  ab::Ground ground;
+  ab::IterationLooper outer(3);
+  ab::IterationLooper inner([&](ab::Run& run) {
+    steps.push_back(run.elapsed()->steps);
+    return 2;
+  });
+  inner("start", [] {});
+  outer("iteration_end", inner, [&](ab::Run& run) { steps.push_back(run.elapsed()->steps); });
+  ground("dig", outer);
+  ground.dig();
+  CHECK(steps == std::vector<std::int64_t>{0, 1, 2, 2, 4, 3});
 }
 
 TEST_CASE("a node that answers next with an event it does not have is told, in a few words") {

@@ -38,6 +38,7 @@ struct Field {
   bool input;   ///< holds inputs, which the walk binds
   Value (*read)(const Node&);
   bool (*number)(const Node&, double&);  ///< the number in it, quicker; false where it can't: ask `read`
+  Opaque (*object)(const Node&);         ///< the object, quicker; null where it holds none
   std::string (*text)(const Node&);      ///< for people: inputs by their source
   void (*inputs)(Node&, const std::function<void(InputBase&)>&);
   void (*save)(const Node&, Kept&);  ///< of a state: for a snapshot, under its name; null where it can't
@@ -165,9 +166,9 @@ bool quick_number(const T& member, double& number) {
     if (!member) return false;
     number = static_cast<double>(*member);
   } else if constexpr (std::same_as<T, at::Tensor>) {
-    if (!member.defined() || !member.is_cpu() || member.scalar_type() != at::kFloat || member.numel() != 1)
-      return false;
-    number = double(*static_cast<const float*>(member.const_data_ptr()));
+    const float* held = only_float(member);
+    if (!held) return false;
+    number = double(*held);
   } else {
     number = static_cast<double>(member);
   }
@@ -197,6 +198,9 @@ constexpr Field make_field(std::string_view name, bool state, bool option, Get) 
     row.number = [](const Node& node, double& number) {
       return quick_number(Get{}(static_cast<const NodeClass&>(node)), number);
     };
+  }
+  if constexpr (std::same_as<Member, Opaque>) {
+    row.object = [](const Node& node) -> Opaque { return Get{}(static_cast<const NodeClass&>(node)); };
   }
   row.text = [](const Node& node) { return member_text(Get{}(static_cast<const NodeClass&>(node))); };
   if constexpr (holds_inputs<Member>) {

@@ -189,9 +189,7 @@ public:
 private:
   struct Made {};
   HandleOf(Made, std::shared_ptr<NodeClass> node) : node_(std::move(node)) {
-    base().type_ = &node_type<NodeClass>;
-    base().children_.resize(base().type_->events.size());
-    if (base().type_->copy_state) base().initial_ = base().type_->copy_state(base());
+    base().set_type(node_type<NodeClass>);
   }
 
   abyme::Node& base() const { return *node_; }  // a class of nodes may hide the names that are wanted here

@@ -69,6 +69,8 @@ public:
 
   /// The number in a field during a dig, without a Value: false where `value` must be asked.
   bool number(const Node& reader, double& number) const;
+  /// The object in it; null where `value` must be asked.
+  Opaque object(const Node& reader) const;
 
   /// The same for somebody who looks from outside: nothing where it can't be read now.
   Value show(const Node& reader) const;
@@ -93,6 +95,8 @@ private:
     const Node* node;
     const Field* field;
   };
+  // That of a field, for this caller; null where the value comes from elsewhere, or the walk found none.
+  const Slot* slot_for(const Node* caller) const;
   bool fits(Kind kind) const;
   void check_type(Place& place, std::string_view input_name, std::string_view source,
                   const TypeId& type) const;
@@ -147,6 +151,9 @@ public:
     if (const Value* held = constant_value()) return convert<T>(*held);
     if constexpr (std::is_floating_point_v<T>) {
       if (double found = 0; number(reader, found)) return static_cast<T>(found);
+    }
+    if constexpr (std::same_as<T, Opaque>) {
+      if (const Opaque found = object(reader); found.address) return found;
     }
     return convert<T>(value(reader));
   }

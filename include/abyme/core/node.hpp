@@ -2,6 +2,7 @@
 
 #include <abyme/core/input.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -108,6 +109,10 @@ public:
   }
 
 protected:
+  /// Whether the run must be told of this event: something hangs on it, or the run is to stop. A node on a
+  /// fast path may go on to the next one where it need not.
+  inline bool fires(Step event) const;
+
   /// The value of an input, now. \throws Error where there is none yet.
   template <class T>
   T read(const Input<T>& input) const {
@@ -121,9 +126,21 @@ private:
   friend class Walk;
 
   void hang(Step event, std::shared_ptr<Node> child);  // in run.hpp: a child hung while it runs is walked
+  void set_type(const NodeType& type) {
+    type_ = &type;
+    children_.resize(type.events.size());
+    quiet_ = type.events.size() < 64 ? (std::uint64_t{1} << type.events.size()) - 1 : ~std::uint64_t{0};
+    if (type.copy_state) initial_ = type.copy_state(*this);
+  }
+  // Whether it has the event and nothing hangs there; false where one must look closer.
+  bool is_quiet(Step event) const {
+    const auto index = static_cast<std::uint32_t>(event.index);
+    return index < 64 && (quiet_ >> index & 1) != 0;
+  }
   const NodeType* type_ = nullptr;  // set by the handle that makes the node, never null after
   std::string name_;
   std::vector<std::vector<std::shared_ptr<Node>>> children_;  // by event
+  std::uint64_t quiet_ = 0;  // bit by bit, of the first 64 events: nothing was ever hung there
   std::weak_ptr<Node> focus_;
   bool has_focus_ = false;
   std::shared_ptr<void> initial_;  // the state fields as constructed
@@ -184,26 +201,29 @@ T Look::as() const {
   return *std::move(found);
 }
 
+// What the slots look at is alive during a run only.
+inline const InputBase::Slot* InputBase::slot_for(const Node* caller) const {
+  for (const Slot& slot : slots_) {
+    if (slot.node == caller || std::holds_alternative<Look>(source_)) return &slot;
+  }
+  return nullptr;
+}
+
 inline Value InputBase::value(const Node& reader) const {
   if (const Value* constant = std::get_if<Value>(&source_)) return *constant;
   if (const Call* call = std::get_if<Call>(&source_)) return call->call(reader.caller(), reader.run());
-  if (!reader.run()) return show(reader);  // what the slots look at is alive during a run only
-  const Node* from = reader.caller();
-  const bool looks = std::holds_alternative<Look>(source_);
-  for (const Slot& slot : slots_) {
-    if (looks || slot.node == from) return slot.field->read(*slot.node);
-  }
-  return show(reader);
+  const Slot* slot = reader.run() ? slot_for(reader.caller()) : nullptr;
+  return slot ? slot->field->read(*slot->node) : show(reader);
 }
 
 inline bool InputBase::number(const Node& reader, double& number) const {
-  if (!reader.run()) return false;
-  const Node* from = reader.caller();
-  for (const Slot& slot : slots_) {  // none but for fields
-    if (slot.node == from || std::holds_alternative<Look>(source_))
-      return slot.field->number && slot.field->number(*slot.node, number);
-  }
-  return false;
+  const Slot* slot = reader.run() ? slot_for(reader.caller()) : nullptr;
+  return slot && slot->field->number && slot->field->number(*slot->node, number);
+}
+
+inline Opaque InputBase::object(const Node& reader) const {
+  const Slot* slot = reader.run() ? slot_for(reader.caller()) : nullptr;
+  return slot && slot->field->object ? slot->field->object(*slot->node) : Opaque{};
 }
 
 inline Value InputBase::show(const Node& reader) const {
@@ -225,11 +245,8 @@ inline Value InputBase::show(const Node& reader) const {
 inline Kind InputBase::kind_for(const Node& caller) const {
   if (const Value* constant = std::get_if<Value>(&source_)) return kind(*constant);
   if (const Call* call = std::get_if<Call>(&source_)) return call->kind;
-  const bool looks = std::holds_alternative<Look>(source_);
-  for (const Slot& slot : slots_) {
-    if (looks || slot.node == &caller) return slot.field->kind;
-  }
-  return Kind::any;
+  const Slot* slot = slot_for(&caller);
+  return slot ? slot->field->kind : Kind::any;
 }
 
 inline std::string InputBase::text() const {

@@ -80,6 +80,8 @@ public:
   /// `<abyme/time/elapsed.hpp>`.
   template <class Now = Elapsed>
   std::optional<Now> elapsed() const {
+    if (Now(*elapsed_of)(const Node&) = frameless() ? frameless()->type_->elapsed : nullptr)
+      return elapsed_of(*frameless());
     for (auto frame = frames_.rbegin(); frame != frames_.rend(); ++frame) {
       if (Now(*elapsed_of)(const Node&) = frame->node->type_->elapsed) return elapsed_of(*frame->node);
     }
@@ -100,12 +102,14 @@ private:
   using Children = std::vector<std::shared_ptr<Node>>;
   struct Frame {
     Node* node;
-    Node* shown;                        // what its children see, where they have no focus
-    const std::shared_ptr<Node>* next;  // the children of the event that have not run
-    const std::shared_ptr<Node>* last;
-    Step event;
-    bool leaving;  // its last event runs while the run unwinds through it
+    Node* shown;                                  // what its children see, where they have no focus
+    const std::shared_ptr<Node>* next = nullptr;  // the children of the event that have not run
+    const std::shared_ptr<Node>* last = nullptr;
+    Step event = entry;
+    bool leaving = false;  // its last event runs while the run unwinds through it
 
+    explicit Frame(Node& node) : node(&node), shown(node.type_->transparent ? node.caller_ : &node) {}
+    Frame(Node& node, Step entered) : Frame(node) { enter(entered); }
     void enter(Step entered) {
       const Children& children = node->children_[static_cast<std::size_t>(entered.index)];
       event = entered;
@@ -128,12 +132,60 @@ private:
   void hang(Children& children, std::shared_ptr<Node> child);
   void adopt(std::unique_ptr<Walk> walk);
 
+  // ---- the step path: nothing here allocates, looks up a name, or formats ----
+
+  // Runs the frames until none is left or something is thrown. Apart from the handlers in `dig`, which would
+  // take registers.
+  [[gnu::noinline]] void run_frames() {
+    for (;;) {
+      if (attention_.load(std::memory_order_relaxed)) [[unlikely]] {
+        attend();
+        if (frames_.empty()) return;
+        if (stop_) continue;
+      }
+      Frame& frame = frames_.back();
+      if (frame.next == frame.last) {
+        leaf_ = nullptr;
+        const Step event = next_event(*frame.node, frame.event);
+        if (event != done) {
+          frames_.back().enter(event);
+        } else {
+          pop();
+          if (frames_.empty()) return;
+        }
+        continue;
+      }
+      Node& child = **frame.next++;
+      child.caller_ = child.focused_ ? child.focused_ : frame.shown;
+      leaf_ = &child;
+      if (child.type_->events.empty()) {  // it does all its work at once
+        child.next(entry);
+        continue;
+      }
+      const Step event = next_event(child, entry);
+      leaf_ = nullptr;
+      if (event != done) frames_.emplace_back(child, event);  // not before: most have no children just then
+      else if (stop_) [[unlikely]] left_by(child);
+    }
+  }
+
+  // The node's next event on which something hangs, or `done`. Where the run is to stop, any event: a node
+  // may ask for that between its events.
+  Step next_event(Node& node, Step finished) {
+    do {  // an event without children costs a few instructions
+      finished = node.next(finished);
+    } while (node.is_quiet(finished) && !stop_);
+    if (finished != done) check_step(node, finished, "next");
+    return finished;
+  }
+
+  // ---- beside it ----
+
   bool can_go_on() const;
   void attend();
-  void run_frames();
-  void push(Node& node);
-  void advance();
+  Node* frameless() const { return leaf_ && !leaf_->type_->events.empty() ? leaf_ : nullptr; }
   void pop();
+  void left_by(const Node& node);
   void unwind();
   static void check_step(const Node& node, Step step, std::string_view function);
   bool reaches_further(const Node* target) const;
@@ -153,7 +205,7 @@ private:
   bool grew_ = false;   // a child was hung while the tree ran
   Duration before_{0};  // the time of the runs before
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
-  const Node* leaf_ = nullptr;  // the child that runs, where it has no frame
+  Node* leaf_ = nullptr;  // the child that runs, where it has no frame
   std::optional<Stop> stop_;
   std::vector<Suspended> suspended_;
 };
@@ -221,59 +273,20 @@ inline void Run::hang(Children& children, std::shared_ptr<Node> child) {
 
 inline void Node::hang(Step event, std::shared_ptr<Node> child) {
   auto& children = children_[static_cast<std::size_t>(event.index)];
+  if (event.index < 64) quiet_ &= ~(std::uint64_t{1} << event.index);
   if (run_) run_->hang(children, std::move(child));
   else children.push_back(std::move(child));
 }
 
-// ---- the step path: nothing here allocates, looks up a name, or formats ----
-
-inline void Run::run_frames() {
-  while (!frames_.empty()) {
-    if (attention_.load(std::memory_order_relaxed)) [[unlikely]] {
-      attend();
-      if (stop_ || frames_.empty()) continue;
-    }
-    Frame& frame = frames_.back();
-    if (frame.next == frame.last) {
-      advance();
-      continue;
-    }
-    Node& child = **frame.next++;
-    child.caller_ = child.focused_ ? child.focused_ : frame.shown;
-    if (child.type_->events.empty()) {  // a node without events does all its work at once and needs no frame
-      leaf_ = &child;
-      child.next(entry);
-    } else {
-      push(child);
-      advance();
-    }
-  }
-}
-
-inline void Run::push(Node& node) {
-  frames_.push_back({&node, node.type_->transparent ? node.caller_ : &node, nullptr, nullptr, entry, false});
-}
-
-inline void Run::advance() {
-  leaf_ = nullptr;
-  Node& node = *frames_.back().node;
-  Step event = frames_.back().event;
-  do {  // an event without children costs a comparison
-    event = node.next(event);
-    const auto index = static_cast<std::size_t>(event.index);
-    if (index >= node.type_->events.size()) [[unlikely]] {
-      if (event == done) return pop();
-      check_step(node, event, "next");
-    }
-    if (!node.children_[index].empty()) return frames_.back().enter(event);
-  } while (!stop_);  // a node may stop the run between its events
-}
-
 inline void Run::pop() {
-  const Node* node = frames_.back().node;
+  const Node& node = *frames_.back().node;
   frames_.pop_back();
-  if (!stop_ && suspended_.empty()) [[likely]]
-    return;
+  if (stop_ || !suspended_.empty()) [[unlikely]]
+    left_by(node);
+}
+
+// What waited for this node to be left.
+inline void Run::left_by(const Node& node) {
   if (!suspended_.empty() && suspended_.back().depth == frames_.size()) {
     Stop first = std::move(suspended_.back().stop);
     suspended_.pop_back();
@@ -281,8 +294,10 @@ inline void Run::pop() {
     ask(std::move(first));
     if (second) ask(*std::move(second));
   }
-  if (stop_ && stop_->target == node) stop_.reset();
+  if (stop_ && stop_->target == &node) stop_.reset();
 }
+
+inline bool Node::fires(Step event) const { return !is_quiet(event) || run_->stop_; }
 
 // ---- stopping ----
 
@@ -333,7 +348,7 @@ inline void Run::attend() {
 }
 
 inline bool Run::can_go_on() const {
-  if (stop_ || !suspended_.empty()) return false;
+  if (stop_ || !suspended_.empty() || frameless()) return false;
   for (const Frame& frame : frames_) {
     if (!frame.node->can_go_on_in(frame.event)) return false;
   }
@@ -389,9 +404,7 @@ inline void Run::set_position(const Record& position) {
     Node& node = *place.node;
     Node* above = frames_.empty() ? nullptr : frames_.back().shown;
     node.caller_ = node.focused_ ? node.focused_ : above;
-    push(node);
-    frames_.back().enter(place.event);
-    frames_.back().next += place.next;
+    frames_.emplace_back(node, place.event).next += place.next;
   }
 }
 
@@ -406,9 +419,11 @@ inline void Run::ask(Stop stop) {
 }
 
 inline void Run::break_to(const Node& target, std::string reason) {
+  bool is_running = frameless() == &target;
   for (const Frame& frame : frames_) {
-    if (frame.node == &target) return ask({&target, std::move(reason), {}, {}});
+    is_running = is_running || frame.node == &target;
   }
+  if (is_running) return ask({&target, std::move(reason), {}, {}});
   throw Error(fmt::format("the node that a break ends must be running, got {}, which is not above it; hang "
                           "the break below that node",
                           target.name()));
@@ -449,7 +464,7 @@ inline void Run::dig(const std::function<void(Run&)>& begin, const std::vector<i
   try {
     for (Node* node : std::vector<Node*>(walk_->nodes())) node->run_started();  // it may hang children
     if (begin) begin(*this);
-    if (frames_.empty()) push(*root_);
+    if (frames_.empty()) frames_.emplace_back(*root_);
   } catch (...) {
     fail(std::current_exception(), path());
   }
@@ -458,6 +473,7 @@ inline void Run::dig(const std::function<void(Run&)>& begin, const std::vector<i
       run_frames();
     } catch (...) {
       fail(std::current_exception(), path());
+      if (Node* child = frameless()) frames_.emplace_back(*child);  // so that it is left as well
     }
   }
   end();

@@ -23,9 +23,12 @@ namespace abyme {
 struct TypeId {
   std::string_view name;
   const std::type_info* info;
-  friend bool operator==(const TypeId& a, const TypeId& b) {
-    if (&a == &b) return true;  // Clang's type_info takes those in unnamed namespaces for one
-    return *a.info == *b.info && a.name.find("anonymous") == a.name.npos;
+  friend bool operator==(const TypeId& a, const TypeId& b) { return &a == &b || a.is_twin_of(b); }
+
+private:
+  // Of another file. Clang's type_info takes types in the unnamed namespaces of two files for one.
+  bool is_twin_of(const TypeId& other) const {
+    return *info == *other.info && name.find("anonymous") == name.npos;
   }
 };
 template <class T>
@@ -116,13 +119,20 @@ inline constexpr bool outlives_reading =
 
 inline Kind kind(const Value& value) { return static_cast<Kind>(value.index()); }
 
+/// Where the one element of a tensor lies that is a float32 on the CPU; null for other tensors.
+inline const float* only_float(const at::Tensor& tensor) {
+  if (!tensor.is_cpu() || tensor.scalar_type() != at::kFloat || tensor.numel() != 1) return nullptr;
+  const at::TensorImpl& held = *tensor.unsafeGetTensorImpl();  // const_data_ptr takes twice the instructions
+  const at::Storage& storage = held.unsafe_storage();
+  const auto* first = storage ? static_cast<const float*>(storage.data()) : nullptr;
+  return first ? first + held.storage_offset() : nullptr;
+}
+
 /// The number in a tensor with one element. On the CPU it is read through its pointer; on a device this
 /// waits.
 inline double number(const at::Tensor& tensor) {
-  if (tensor.is_cpu() && tensor.scalar_type() == at::kFloat && tensor.numel() == 1) {
-    return double(*static_cast<const float*>(tensor.const_data_ptr()));
-  }
-  return tensor.item().toDouble();
+  const float* held = only_float(tensor);
+  return held ? double(*held) : tensor.item().toDouble();
 }
 
 /// The number in a value: of a bool 0 or 1, of a duration its seconds, of a tensor its one element; none
