@@ -144,6 +144,28 @@ TEST_CASE("100 steps of a tree with an evaluation inside equal a loop written by
   }
 }
 
+TEST_CASE("a run that is stopped in the step function goes no further in the pass", "[pass]") {
+  Net net;
+  auto sgd = momentum(net);
+  auto batches = some_batches();
+  const torch::Tensor before = net->first->weight.detach().clone();
+  ab::Run* run = nullptr;
+  ab::Pass pass(net, sgd, [&](const ab::Batch& batch) {
+    run->stop("enough");
+    return net->forward(batch.inputs).sum();
+  });
+  SECTION("nothing hangs on it") {}
+  SECTION("something does behind it") {
+    pass("backward", [] { FAIL("it must not run"); })("end", [] { FAIL("it must not run"); });
+  }
+  CHECK(tree(
+            batches, 1, [&](ab::Run& own) { run = &own; }, pass)
+            .dig()
+            .reason == "enough");
+  CHECK_FALSE(net->first->weight.grad().defined());
+  CHECK(net->first->weight.equal(before));
+}
+
 TEST_CASE("gradients are on or off around the pass's own computation only", "[pass]") {
   Net net;
   auto sgd = momentum(net);

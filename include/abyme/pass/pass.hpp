@@ -2,6 +2,7 @@
 
 #include <abyme/core/ground.hpp>
 #include <abyme/pass/autocast.hpp>
+#include <abyme/pass/gradient_mode.hpp>
 #include <abyme/pass/model.hpp>
 #include <abyme/pass/step_function.hpp>
 #include <abyme/pass/update.hpp>
@@ -102,33 +103,27 @@ public:
   }
 
   Step next(Step finished) override {
-    if (finished == entry) {
-      step_->forget();
-      batch_ = read(data);
-      batch_size_ = step_->batch_size(batch_);
-      set_mode(updates());
-      if (updates()) update_->begin();
-      return events["start"];
-    }
-    if (finished == events["start"]) {
-      const at::AutoGradMode gradients(updates());
-      const Autocast cast(options.autocast, device_);
-      step_->compute(batch_);
-      return events["forward"];
-    }
-    if (finished == events["forward"]) return events["loss"];
-    if (finished == events["loss"] && updates()) {
+    switch (finished.index) {  // on to the first event that somebody waits for
+    case entry.index:
+      begin();
+      if (fires(events["start"])) return events["start"];
+      [[fallthrough]];
+    case events["start"].index:
+      compute();
+      if (fires(events["forward"])) return events["forward"];
+      [[fallthrough]];
+    case events["forward"].index:
+      if (fires(events["loss"])) return events["loss"];
+      [[fallthrough]];
+    case events["loss"].index:
+      if (!updates()) return events["end"];
       back();
-      return events["backward"];
+      if (fires(events["backward"])) return events["backward"];
+      [[fallthrough]];
+    case events["backward"].index: return step() ? events["step"] : events["end"];
+    case events["end"].index: return done;
+    default: return events["end"];
     }
-    if (finished == events["backward"] && update_->is_due(last && read(*last))) {
-      skipped += update_->step(step_->loss(), [this] {
-        const Autocast cast(options.autocast, device_);
-        return step_->loss_of(batch_);
-      });
-      return events["step"];
-    }
-    return finished == events["end"] ? done : events["end"];
   }
 
   std::span<const Field> shown() const override {
@@ -246,15 +241,37 @@ private:
     }
   }
 
-  void back() {
+  // The parts of a step. They stay out of `next`, which would save in each call all registers that one of
+  // them needs.
+  [[gnu::noinline]] void begin() {
+    step_->forget();
+    batch_ = read(data);
+    batch_size_ = step_->batch_size(batch_);
+    set_mode(updates());
+    if (updates()) update_->begin();
+  }
+  [[gnu::noinline]] void compute() {
+    const GradientMode gradients(updates());
+    const Autocast cast(options.autocast, device_);
+    step_->compute(batch_);
+  }
+  [[gnu::noinline]] void back() {
     const at::Tensor& loss = step_->loss();
     if (loss.numel() != 1) {
       throw Error(
           fmt::format("the loss must have one element, got {}; take its mean or its sum", shape_text(loss)));
     }
-    const at::AutoGradMode gradients(true);
+    const GradientMode gradients(true);
     update_->back(loss, batch_size_);
     step_->drop_graph();
+  }
+  [[gnu::noinline]] bool step() {
+    if (!update_->is_due(last && read(*last))) return false;
+    skipped += update_->step(step_->loss(), [this] {
+      const Autocast cast(options.autocast, device_);
+      return step_->loss_of(batch_);
+    });
+    return true;
   }
 
   std::shared_ptr<torch::nn::Module> model_;
