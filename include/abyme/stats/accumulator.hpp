@@ -62,7 +62,9 @@ public:
 
 private:
   void fold() const {
-    if (weights_.empty()) return;
+    if (!weights_.empty()) fold_slots();
+  }
+  void fold_slots() const {
     const at::Tensor host = all_slots_.slice(0, 0, static_cast<std::int64_t>(weights_.size())).cpu();
     const double* values = host.const_data_ptr<double>();
     for (std::size_t i = 0; i < weights_.size(); ++i) gathered_.add(values[i], weights_[i]);

@@ -124,7 +124,7 @@ public:
     }
     take(options.weight);
     ++counter;
-    return events["dig"];
+    return fires(events["dig"]) ? events["dig"] : done;
   }
 
   void check(Place& place) const override {

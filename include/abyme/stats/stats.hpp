@@ -37,7 +37,18 @@ protected:
     double weight = 1;
     if (weight_input && !weight_input->number(*this, weight))
       weight = abyme::number(read(*weight_input).value).value_or(1);
-    if (double quick = 0; value.number(*this, quick)) return seen.add(quick, weight);
+    if (double quick = 0; value.number(*this, quick)) seen.add(quick, weight);
+    else take_value(weight);
+  }
+  std::optional<double> deviation(bool of_sample) const {
+    const Moments& all = moments();
+    const double divisor = of_sample ? all.weight - 1 : all.weight;
+    return divisor > 0 ? std::optional(std::sqrt(all.squares / divisor)) : std::nullopt;
+  }
+
+private:
+  // One that lies on a device, or is no number.
+  [[gnu::noinline]] void take_value(double weight) {
     const Value now = read(value).value;
     const at::Tensor* tensor = std::get_if<at::Tensor>(&now);
     if (tensor && tensor->defined() && !tensor->is_cpu() && tensor->numel() == 1) {
@@ -49,13 +60,6 @@ protected:
                               to_text(now)));
     }
   }
-  std::optional<double> deviation(bool of_sample) const {
-    const Moments& all = moments();
-    const double divisor = of_sample ? all.weight - 1 : all.weight;
-    return divisor > 0 ? std::optional(std::sqrt(all.squares / divisor)) : std::nullopt;
-  }
-
-private:
   static const Moments& moments_of(const Moments& moments) { return moments; }
   template <class Other>
   static const Moments& moments_of(const Other& gathered) {
@@ -98,7 +102,7 @@ public:
   Step next(Step finished) override {
     if (finished != entry) return done;
     take(options.weight);
-    return events["dig"];
+    return fires(events["dig"]) ? events["dig"] : done;
   }
 };
 using Stats = Handle<StatsNode>;
