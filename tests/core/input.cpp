@@ -172,8 +172,8 @@ TEST_CASE("fields of other nodes are looked at, not owned") {
         "input reads \"counter\" of a node that must be alive, but it is gone; keep a handle of it while the "
         "tree is "
         "used");
-  CHECK(reads<double>(loop.get("epoch")) ==
-        "input must be a field of IterationLooper, got \"epoch\"; it shows count, counter, total, fraction");
+  CHECK(reads<double>(loop.get("epoch")) == "input must be a field of IterationLooper, got \"epoch\"; it "
+                                            "shows count, counter, total, fraction, steps");
 }
 
 TEST_CASE("callables take nothing, the caller's node, the run, or both") {

@@ -97,15 +97,15 @@ TEST_CASE("the walk finds all faults of a tree at once, and says where each is a
       all_faults(ground) ==
       R"(epochs/start[0]/Print: arguments reads "average" of a node that must be alive, but it is gone; keep a handle of it while the tree is used
 epochs/start[1]/Call: focus must be a node that is alive, but it is gone; keep a handle of it while the tree is used
-epochs/start[2]/Print: arguments must be a field of epochs, got "lr"; it shows count, counter, total, fraction
+epochs/start[2]/Print: arguments must be a field of epochs, got "lr"; it shows count, counter, total, fraction, steps
 epochs/start[2]/Print: a format spec must fit its value, got "{:.3f}" for epochs.counter, which is an integer (...); change the spec
 epochs/iteration_start[0]/IterationLooper: a looper needs a child, got none; hang one on "iteration_end"
 epochs/iteration_start[1]/IterationLooper: a looper needs its count, got none; pass it, or call setup(10) before the dig
 epochs/iteration_start[1]/IterationLooper: a looper needs a child, got none; hang one on "iteration_end"
-epochs/iteration_start[2]/IterationLooper: count must be a field of epochs, got "name"; it shows count, counter, total, fraction
+epochs/iteration_start[2]/IterationLooper: count must be a field of epochs, got "name"; it shows count, counter, total, fraction, steps
 epochs/iteration_start[3]/PeriodicTrigger: period must be at least 1, got 0; pass 1 to fire on every dig
-epochs/iteration_start[4]/If: condition must be a field of epochs, got "data"; it shows count, counter, total, fraction
-epochs/iteration_start[5]/images/iteration_end[1]/Stats: value must be a field of images, got "loss"; it shows data, counter, total, fraction, last
+epochs/iteration_start[4]/If: condition must be a field of epochs, got "data"; it shows count, counter, total, fraction, steps
+epochs/iteration_start[5]/images/iteration_end[1]/Stats: value must be a field of images, got "loss"; it shows data, counter, total, fraction, last, steps, samples
 epochs/iteration_start[5]/images/iteration_end[2]/Print: a format spec must fit its value, got "{:d}" for caller.fraction, which is a number (...); change the spec
 epochs/iteration_start[6]/DataLooper/iteration_end[0]/takes: data must be of type Image or int, got DataLooper.data, which is Sentence; take that type, or map the source to yours
 epochs/iteration_end[0]/If/dig[0]/Call: a callable is given its caller, it takes Stats, got IterationLooper; change its parameter, or hang it elsewhere
