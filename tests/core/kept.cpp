@@ -138,6 +138,42 @@ TEST_CASE("tensors are kept under names of their own, and come back to their dev
   CHECK(there.is_meta());
 }
 
+TEST_CASE("lists are lists in the record; long ones of numbers are a tensor", "[kept]") {
+  ab::Kept kept;
+  ab::keep(kept, "whole", std::vector<std::int32_t>{1, -2});
+  ab::keep(kept, "texts", std::vector<std::string>(100, "a"));
+  ab::keep(kept, "pairs", std::vector<std::pair<bool, double>>{{true, 0.5}});
+  CHECK(kept.tensors().empty());
+  CHECK(kept.data.at("whole").json() == "[1,-2]");
+  CHECK(kept.data.at("texts").as<ab::Record::List>().size() == 100);
+  CHECK(kept.data.at("pairs").json() == R"([{"first":true,"second":0.5}])");
+
+  std::vector<double> reals;
+  std::vector<float> halves;
+  std::vector<std::uint64_t> wholes;
+  std::vector<bool> flags;
+  for (int i = 0; i < 100'000; ++i) {
+    reals.push_back(i % 2 ? 1.0 / i : -0.0);
+    halves.push_back(std::numeric_limits<float>::denorm_min() * float(i));
+    wholes.push_back(std::numeric_limits<std::uint64_t>::max() - std::uint64_t(i));
+    flags.push_back(i % 3 == 0);
+  }
+  CHECK(there_and_back(reals, {1}) == reals);
+  CHECK(std::signbit(there_and_back(reals)[0]));
+  CHECK(there_and_back(halves) == halves);
+  CHECK(there_and_back(wholes) == wholes);
+  CHECK(there_and_back(flags) == flags);
+  CHECK(there_and_back(std::vector<std::vector<double>>{reals, {1}}) ==
+        std::vector<std::vector<double>>{reals, {1}});
+  ab::keep(kept, "reals", reals);
+  CHECK(kept.tensors().size() == 1);
+  CHECK(kept.tensors()[0].name == "reals");
+  CHECK(kept.tensors()[0].tensor.scalar_type() == at::kDouble);
+  CHECK(kept.data.at("reals") == ab::Record(true));
+  std::vector<std::int64_t> others;
+  CHECK_THROWS_AS(ab::put_back(kept, "reals", others), ab::Error);
+}
+
 TEST_CASE("what is not there, or is something else, is an error that says so", "[kept]") {
   ab::Kept kept;
   ab::keep(kept, "text", std::string("text"));

@@ -90,8 +90,15 @@ nodes:
   epochs (IterationLooper)
     counter  1
     total    2
+    steps    1
   epochs/iteration_start[0]/data (DataLooper)
-    counter  2
+    counter              2
+    steps                5
+    samples              5
+    done_before.steps    0
+    done_before.samples  0
+    done_before.time     0.0
+    done_before.date     0
   epochs/iteration_start[0]/data/iteration_end[0]/meter (Meter): 1 tensor, 24 bytes
     best  none
     last  [4,5]

@@ -413,15 +413,16 @@ TEST_CASE("things that no node knows of are held where the ground is told", "[sn
 
   const auto text = second.ground.holds();
   const std::string pass = "epochs/iteration_end[0]/data/iteration_end[0]/SupervisedPass";
-  CHECK(text.holds ==
-        Lines{"Ground: reason, completed", "epochs: counter, total", "epochs/iteration_end[0]/data: counter",
-              pass + ": skipped", "epochs/iteration_end[3]/Snapshot: path, number, best_value",
-              "generator_of_mine: 1 tensors, 5056 bytes", "net: 2 tensors, 24 bytes",
-              "optimizer_of_net: 4 tensors, 48 bytes", "vector: 1 tensors, 12 bytes",
-              "names: 0 tensors, 0 bytes", "epochs/iteration_end[0]/data.data: 0 tensors, 0 bytes",
-              "model: 2 tensors, 32 bytes", pass + ".result: 1 tensors, 4 bytes",
-              "optimizer: 0 tensors, 0 bytes", pass + ".update: 0 tensors, 0 bytes",
-              "generator: of the CPU and of each CUDA device"});
+  CHECK(text.holds == Lines{"Ground: reason, completed", "epochs: counter, total, steps",
+                            "epochs/iteration_end[0]/data: counter, steps, samples, done_before",
+                            pass + ": skipped", "epochs/iteration_end[3]/Snapshot: path, number, best_value",
+                            "generator_of_mine: 1 tensors, 5056 bytes", "net: 2 tensors, 24 bytes",
+                            "optimizer_of_net: 4 tensors, 48 bytes", "vector: 1 tensors, 12 bytes",
+                            "names: 0 tensors, 0 bytes",
+                            "epochs/iteration_end[0]/data.data: 0 tensors, 0 bytes",
+                            "model: 2 tensors, 32 bytes", pass + ".result: 1 tensors, 4 bytes",
+                            "optimizer: 0 tensors, 0 bytes", pass + ".update: 0 tensors, 0 bytes",
+                            "generator: of the CPU and of each CUDA device"});
   Lines cannot;
   for (const char* place : {"epochs/iteration_end[1]", "epochs/iteration_end[2]", "final[0]"})
     cannot.push_back(

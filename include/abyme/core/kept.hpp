@@ -3,8 +3,11 @@
 #include <abyme/core/record.hpp>
 #include <abyme/core/value.hpp>
 
+#include <ATen/EmptyTensor.h>
+
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,10 +41,6 @@ public:
   }
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
 
-  /// All tensors of `inner`, under prefix + name.
-  void add_all(std::string_view prefix, const Kept& inner) {
-    for (const auto& [name, tensor] : inner.tensors_) add(std::string(prefix) + name, tensor);
-  }
   /// `data[name]` and the tensors under prefix name + ".", as a thing of their own.
   Kept part(std::string_view name) const {
     Kept inner;
@@ -54,7 +53,14 @@ public:
   }
   void set_part(std::string_view name, Kept inner) {
     data[name] = std::move(inner.data);
-    add_all(std::string(name) + ".", inner);
+    for (const auto& [known, tensor] : inner.tensors_) add(std::string(name) + "." + known, tensor);
+  }
+  /// What `thing.save(kept)` keeps, as such a part.
+  template <class Thing>
+  void save_part(std::string_view name, const Thing& thing) {
+    Kept inner;
+    thing.save(inner);
+    set_part(name, std::move(inner));
   }
 
 private:
@@ -71,6 +77,8 @@ concept SelfKeeping = requires(const T& self, T& other, Kept& kept) {
   self.save(kept);
   other.load(std::as_const(kept));
 };
+template <class T>
+concept ListOfNumbers = is_list<T> && std::is_arithmetic_v<typename T::value_type>;
 template <class T>
 inline constexpr bool is_pair = false;
 template <class A, class B>
@@ -102,6 +110,37 @@ consteval bool can_keep() {
 template <class T>
 concept Keepable = reflect::can_keep<T>();
 
+namespace reflect {
+
+// Lists of more numbers than this are tensors: JSON is ten times as long, and as slow.
+inline constexpr std::size_t many_numbers = 256;
+template <ListOfNumbers T>
+using TensorNumber =
+    std::conditional_t<std::is_floating_point_v<typename T::value_type>, double, std::int64_t>;
+
+template <ListOfNumbers T>
+at::Tensor tensor_of(const T& list) {
+  using Number = TensorNumber<T>;
+  const auto size = static_cast<std::int64_t>(list.size());
+  const at::Tensor tensor = at::detail::empty_cpu({size}, c10::CppTypeToScalarType<Number>::value);
+  auto* next = static_cast<Number*>(tensor.mutable_data_ptr());
+  for (const auto each : list) *next++ = static_cast<Number>(each);
+  return tensor;
+}
+template <ListOfNumbers T>
+void put_back_tensor_of(const at::Tensor& tensor, T& list) {
+  using Number = TensorNumber<T>;
+  if (!tensor.defined() || tensor.scalar_type() != c10::CppTypeToScalarType<Number>::value)
+    throw Error(
+        "a list of numbers must be what is read from a snapshot, got another thing; the file was made by "
+        "another program");
+  const auto* next = static_cast<const Number*>(tensor.const_data_ptr());
+  for (std::int64_t i = 0; i < tensor.numel(); ++i)
+    list.push_back(static_cast<typename T::value_type>(*next++));
+}
+
+}  // namespace reflect
+
 /// Keeps `value` under `name`.
 template <Keepable T>
 void keep(Kept& kept, std::string_view name, const T& value) {
@@ -132,20 +171,25 @@ void keep(Kept& kept, std::string_view name, const T& value) {
   } else if constexpr (std::is_arithmetic_v<T> || std::same_as<T, std::string>) {
     kept.data[name] = value;
   } else if constexpr (reflect::is_list<T>) {
-    Kept inner;
-    inner.data["size"] = value.size();
-    for (std::size_t i = 0; i < value.size(); ++i)
-      keep<typename T::value_type>(inner, std::to_string(i), value[i]);
-    kept.set_part(name, std::move(inner));
+    if constexpr (reflect::ListOfNumbers<T>) {
+      if (value.size() > reflect::many_numbers) return keep(kept, name, reflect::tensor_of(value));
+    }
+    Record::List records;
+    for (std::size_t i = 0; i < value.size(); ++i) {
+      Kept one;
+      const std::string number = std::to_string(i);
+      keep<typename T::value_type>(one, number, value[i]);
+      records.push_back(one.data.at(number));
+      for (const auto& [inner, tensor] : one.tensors()) kept.add(fmt::format("{}.{}", name, inner), tensor);
+    }
+    kept.data[name] = std::move(records);
   } else if constexpr (reflect::is_pair<T>) {
     Kept inner;
     keep(inner, "first", value.first);
     keep(inner, "second", value.second);
     kept.set_part(name, std::move(inner));
   } else if constexpr (reflect::SelfKeeping<T>) {
-    Kept inner;
-    value.save(inner);
-    kept.set_part(name, std::move(inner));
+    kept.save_part(name, value);
   } else {
     Kept inner;
     [&]<std::size_t... I>(std::index_sequence<I...>) {
@@ -191,12 +235,21 @@ void put_back(const Kept& kept, std::string_view name, T& value) {
   } else if constexpr (std::is_arithmetic_v<T> || std::is_enum_v<T>) {
     value = static_cast<T>(record.as<std::int64_t>());
   } else if constexpr (reflect::is_list<T>) {
-    const Kept inner = kept.part(name);
     value.clear();
-    const auto size = inner.data.at("size").template as<std::int64_t>();
-    for (std::int64_t i = 0; i < size; ++i) {
+    if constexpr (reflect::ListOfNumbers<T>) {
+      if (record == Record(true)) return reflect::put_back_tensor_of(kept.tensor(name), value);
+    }
+    const Kept inner = kept.part(name);
+    const auto& records = record.as<Record::List>();
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      Kept one;
+      const std::string number = std::to_string(i);
+      one.data[number] = records[i];
+      for (const auto& [known, tensor] : inner.tensors()) {
+        if (known == number || known.starts_with(number + ".")) one.add(known, tensor);
+      }
       typename T::value_type each{};
-      put_back(inner, std::to_string(i), each);
+      put_back(one, number, each);
       value.push_back(std::move(each));
     }
   } else if constexpr (reflect::is_pair<T>) {

@@ -5,6 +5,7 @@
 #include <abyme/core/error.hpp>
 #include <abyme/core/record.hpp>
 #include <abyme/save/inspect.hpp>
+#include <abyme/save/split_name.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -89,9 +90,7 @@ private:
   void add(const std::string& name, const Record& data) {
     std::string json = data.json();
     if (json.front() == '{') {
-      const auto& entries = data.as<Record::Entries>();
-      if (const auto values = list_of(entries)) return add(name, *values);
-      for (const auto& [inner, value] : entries) {
+      for (const auto& [inner, value] : data.as<Record::Entries>()) {
         if (inner == "value") add(name.empty() ? inner : name, value);  // of what may be nothing
         else add(name.empty() ? inner : name + "." + inner, value);
       }
@@ -100,15 +99,6 @@ private:
         json = fmt::format("{} values", data.as<Record::List>().size());
       lines_.emplace_back(name, data.is_nothing() ? "none" : json);
     }
-  }
-  // A list stands in a snapshot as its size and its numbered values.
-  static std::optional<Record> list_of(const Record::Entries& entries) {
-    if (entries.empty() || entries[0].name != "size" ||
-        entries[0].value.json() != std::to_string(entries.size() - 1))
-      return std::nullopt;
-    Record::List values;
-    for (std::size_t i = 1; i < entries.size(); ++i) values.push_back(entries[i].value);
-    return values;
   }
   // Such a record only says that there is one, or some.
   bool is_tensor(const std::string& name) const {
@@ -136,20 +126,19 @@ inline std::vector<Piece> pieces_of(const Record& record, std::string_view group
   return pieces;
 }
 
-// That with the longest name: `model.head`, not `model`.
 inline void give_to_its_piece(Summary& summary, const SafetensorsHeader::Entry& tensor) {
-  Piece* owner = nullptr;
+  std::vector<Piece*> all;
   for (auto* pieces : {&summary.nodes, &summary.parts}) {
-    for (Piece& each : *pieces) {
-      if (tensor.name.starts_with(each.name + ".") && (!owner || owner->name.size() < each.name.size()))
-        owner = &each;
-    }
+    for (Piece& each : *pieces) all.push_back(&each);
   }
-  if (!owner) throw Error("a tensor belongs to nothing: \"" + tensor.name + "\"");
-  auto& tensors = owner->tensors;
+  const auto name =
+      split_name(tensor.name, all, [](const Piece* piece) -> std::string_view { return piece->name; });
+  if (!name) throw Error("a tensor belongs to nothing: \"" + tensor.name + "\"");
+  const auto owner = std::ranges::find(all, name->first, [](const Piece* piece) { return piece->name; });
+  auto& tensors = (*owner)->tensors;
   const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
   auto its = tensor;
-  its.name.erase(0, owner->name.size() + 1);
+  its.name = name->second;
   tensors.insert(std::upper_bound(tensors.begin(), tensors.end(), its, by_name), its);
 }
 

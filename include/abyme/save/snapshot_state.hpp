@@ -4,10 +4,12 @@
 #include <abyme/core/json.hpp>
 #include <abyme/save/generators.hpp>
 #include <abyme/save/safetensors.hpp>
+#include <abyme/save/split_name.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -30,21 +32,38 @@ struct SnapshotState {
 
 namespace reflect {
 
-/// All tensors of a thing, under its name and a dot.
-inline Kept kept_of(std::string_view name, const Record& data, const std::vector<NamedTensor>& tensors,
-                    const std::vector<std::string>& names) {
-  Kept kept;
-  kept.data = data;
-  for (const NamedTensor& each : tensors) {
-    if (!each.name.starts_with(name) || each.name.substr(name.size(), 1) != ".") continue;
-    bool is_of_another = false;  // `model.head` beside `model`
-    for (const std::string& other : names) {
-      is_of_another = is_of_another || (other.size() > name.size() && each.name.starts_with(other + "."));
+/// What is in a snapshot, by the names that it has there.
+struct KeptThings {
+  using Group = std::map<std::string, Kept, std::less<>>;
+  Group nodes, parts;
+
+  KeptThings(const Record& record, const std::vector<NamedTensor>& tensors) {
+    std::vector<std::string> names;
+    const auto take = [&](Group& group, std::string_view name_of_group) {
+      const Record* all = record.find(name_of_group);
+      if (!all || all->is_nothing()) return;
+      for (const auto& [name, data] : all->as<Record::Entries>()) {
+        group[name].data = data;
+        names.push_back(name);
+      }
+    };
+    take(nodes, "nodes");
+    take(parts, "parts");
+    for (const NamedTensor& each : tensors) {
+      const auto name = split_name(each.name, names);
+      if (!name) continue;
+      for (Group* group : {&nodes, &parts}) {
+        if (const auto found = group->find(name->first); found != group->end())
+          found->second.add(name->second, each.tensor);
+      }
     }
-    if (!is_of_another) kept.add(std::string_view(each.name).substr(name.size() + 1), each.tensor);
   }
-  return kept;
-}
+  /// Null where there is none of that name.
+  static const Kept* find(const Group& group, std::string_view name) {
+    const auto found = group.find(name);
+    return found == group.end() ? nullptr : &found->second;
+  }
+};
 
 inline Record::List tree_of(const Walk& walk) {
   Record::List tree;
@@ -139,29 +158,16 @@ inline void apply(Run& run, const SnapshotState& state, ResumeOptions options) {
   const Record& record = state.record;
   if (const auto version = record.at("version").as<std::int64_t>(); version != 1)
     throw Error(fmt::format("a snapshot must be of version 1, got {}; use the abyme that wrote it", version));
-  const auto entry_of = [&record](std::string_view group, const std::string& name) -> const Record* {
-    const Record* all = record.find(group);
-    return all ? all->find(name) : nullptr;
-  };
-  std::vector<std::string> names;
-  for (const std::string_view group : {"nodes", "parts"}) {
-    if (const Record* all = record.find(group); all && !all->is_nothing()) {
-      for (const Record::Entry& each : all->as<Record::Entries>()) names.push_back(each.name);
-    }
-  }
-  const auto kept_of = [&](const std::string& name, const Record& data) {
-    return reflect::kept_of(name, data, state.tensors, names);
-  };
-
+  const reflect::KeptThings things(record, state.tensors);
   std::vector<std::string> differences =
       reflect::tree_differences(record.at("tree").as<Record::List>(), reflect::tree_of(run.walk()));
   const Holdings holdings(run.walk());
   std::vector<const Holdings::Holding*> loaded;
   for (const auto& holding : holdings.all()) {
-    const Record* data = entry_of("parts", holding.name);
+    const Kept* kept = things.find(things.parts, holding.name);
     std::vector<std::string> told;
-    if (!data) told = {"is not in the snapshot"};
-    else if (holding.part.check) told = holding.part.check(kept_of(holding.name, *data));
+    if (!kept) told = {"is not in the snapshot"};
+    else if (holding.part.check) told = holding.part.check(*kept);
     for (const std::string& each : told) differences.push_back(fmt::format("{}: {}", holding.name, each));
     if (told.empty()) loaded.push_back(&holding);
   }
@@ -174,19 +180,17 @@ inline void apply(Run& run, const SnapshotState& state, ResumeOptions options) {
   }
 
   for (Node* node : run.walk().nodes()) {
-    const std::string path = run.walk().path_of(*node);
-    const Record* data = entry_of("nodes", path);
-    if (!data) continue;
-    const Kept kept = kept_of(path, *data);
+    const Kept* kept = things.find(things.nodes, run.walk().path_of(*node));
+    if (!kept) continue;
     for (const Field& row : node->type().fields) {
-      if (row.load && kept.data.find(row.name)) row.load(*node, kept);
+      if (row.load && kept->data.find(row.name)) row.load(*node, *kept);
     }
     if (auto* goes_on = dynamic_cast<GoesOn*>(node)) goes_on->goes_on();
   }
   for (const bool shared : {true, false}) {  // a node may use the models that it tells of
     for (const auto* holding : loaded) {
       if ((holding->thing != nullptr) == shared)
-        holding->part.load(kept_of(holding->name, *entry_of("parts", holding->name)));
+        holding->part.load(*things.find(things.parts, holding->name));
     }
   }
   run.id = record.at("run").as<std::string>();
@@ -197,7 +201,7 @@ inline void apply(Run& run, const SnapshotState& state, ResumeOptions options) {
   else if (!options.partial)
     throw Error("a snapshot must tell where its run was, got one of a tree that grew while it ran; take its "
                 "models and fields with {.partial = true}, and the run starts at the root");
-  if (const Record* data = entry_of("parts", "generator")) set_generators(kept_of("generator", *data));
+  if (const Kept* kept = things.find(things.parts, "generator")) set_generators(*kept);
 }
 
 }  // namespace abyme
