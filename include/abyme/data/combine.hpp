@@ -36,16 +36,35 @@ inline std::int64_t at_least(std::int64_t least, std::int64_t given, const char*
   if (given < least) throw Error(fmt::format("{}: {} must be at least {}, got {}", who, what, least, given));
   return given;
 }
+
+/// What is alike in ranges that draw their batches from one other range, `source_`: their place in the data
+/// is the place of that.
+template <class Self, class Range, class Batch>
+class Drawing : public Pulled<Self, Batch> {
+public:
+  void save(Kept& kept) const { source_.save(kept); }
+  void load(const Kept& kept) { source_.load(kept); }
+  bool may_draw_at_random() const { return source_.may_draw_at_random(); }
+  std::int64_t orders_drawn() const { return source_.orders_drawn(); }
+
+protected:
+  explicit Drawing(std::shared_ptr<Range> range) : source_(std::move(range)) {}
+  RangeSource<Range> source_;
+};
 }  // namespace reflect
 
 /// What `map` makes.
 template <class Range, class Function>
 class MappedBatches
-    : public Pulled<MappedBatches<Range, Function>,
-                    std::remove_cvref_t<std::invoke_result_t<Function&, const reflect::BatchOf<Range>&>>> {
+    : public reflect::Drawing<
+          MappedBatches<Range, Function>, Range,
+          std::remove_cvref_t<std::invoke_result_t<Function&, const reflect::BatchOf<Range>&>>> {
+  using Base = typename MappedBatches::Drawing;
+  using Base::source_;
+
 public:
   MappedBatches(std::shared_ptr<Range> range, Function function)
-      : source_(std::move(range)), function_(std::move(function)) {}
+      : Base(std::move(range)), function_(std::move(function)) {}
   void restart() { source_.restart(); }
   auto* pull() {
     mapped_.reset();  // before the next one is there: its buffer may be the one that the source needs
@@ -54,23 +73,22 @@ public:
   }
   std::optional<std::int64_t> total() const { return source_.total(); }
 
-  void save(Kept& kept) const { source_.save(kept); }
-  void load(const Kept& kept) { source_.load(kept); }
   bool may_draw_at_random() const { return true; }  // as a function may that changes images
-  std::int64_t orders_drawn() const { return source_.orders_drawn(); }
 
 private:
-  RangeSource<Range> source_;
   Function function_;
   std::optional<std::remove_cvref_t<std::invoke_result_t<Function&, const reflect::BatchOf<Range>&>>> mapped_;
 };
 
 /// What `take` makes.
 template <class Range>
-class TakenBatches : public Pulled<TakenBatches<Range>, reflect::BatchOf<Range>> {
+class TakenBatches : public reflect::Drawing<TakenBatches<Range>, Range, reflect::BatchOf<Range>> {
+  using Base = typename TakenBatches::Drawing;
+  using Base::source_;
+
 public:
   TakenBatches(std::shared_ptr<Range> range, std::int64_t count)
-      : source_(std::move(range)), count_(reflect::at_least(0, count, "take", "count")) {}
+      : Base(std::move(range)), count_(reflect::at_least(0, count, "take", "count")) {}
   void restart() {
     source_.restart();
     taken_ = 0;
@@ -81,22 +99,19 @@ public:
     return all ? std::optional(std::min(*all, count_)) : std::nullopt;
   }
 
-  void save(Kept& kept) const { source_.save(kept); }
-  void load(const Kept& kept) { source_.load(kept); }
-  bool may_draw_at_random() const { return source_.may_draw_at_random(); }
-  std::int64_t orders_drawn() const { return source_.orders_drawn(); }
-
 private:
-  RangeSource<Range> source_;
   std::int64_t count_, taken_ = 0;
 };
 
 /// What `repeat` makes.
 template <class Range>
-class RepeatedBatches : public Pulled<RepeatedBatches<Range>, reflect::BatchOf<Range>> {
+class RepeatedBatches : public reflect::Drawing<RepeatedBatches<Range>, Range, reflect::BatchOf<Range>> {
+  using Base = typename RepeatedBatches::Drawing;
+  using Base::source_;
+
 public:
   RepeatedBatches(std::shared_ptr<Range> range, std::int64_t times)
-      : source_(std::move(range)), times_(reflect::at_least(0, times, "repeat", "times")) {}
+      : Base(std::move(range)), times_(reflect::at_least(0, times, "repeat", "times")) {}
   void restart() {
     started_ = 0;
     empty_ = false;
@@ -120,13 +135,7 @@ public:
     return *once * times_;
   }
 
-  void save(Kept& kept) const { source_.save(kept); }
-  void load(const Kept& kept) { source_.load(kept); }
-  bool may_draw_at_random() const { return source_.may_draw_at_random(); }
-  std::int64_t orders_drawn() const { return source_.orders_drawn(); }
-
 private:
-  RangeSource<Range> source_;
   std::int64_t times_, started_ = 0;
   bool empty_ = false;  // whether this time has given no batch so far
 };
@@ -158,11 +167,7 @@ public:
   }
 
   void save(Kept& kept) const {
-    for (std::size_t i = 0; i < sources_.size(); ++i) {
-      Kept inner;
-      sources_[i]->save(inner);
-      kept.set_part(std::to_string(i), std::move(inner));
-    }
+    for (std::size_t i = 0; i < sources_.size(); ++i) kept.save_part(std::to_string(i), *sources_[i]);
   }
   void load(const Kept& kept) {
     for (std::size_t i = 0; i < sources_.size(); ++i) sources_[i]->load(kept.part(std::to_string(i)));
@@ -183,10 +188,13 @@ private:
 
 /// What `split` makes.
 template <class Range>
-class SplitBatches : public Pulled<SplitBatches<Range>, reflect::BatchOf<Range>> {
+class SplitBatches : public reflect::Drawing<SplitBatches<Range>, Range, reflect::BatchOf<Range>> {
+  using Base = typename SplitBatches::Drawing;
+  using Base::source_;
+
 public:
   SplitBatches(std::shared_ptr<Range> range, std::int64_t rank, std::int64_t world_size)
-      : source_(std::move(range)),
+      : Base(std::move(range)),
         rank_(rank),
         world_size_(reflect::at_least(1, world_size, "split", "world_size")) {
     if (rank < 0 || rank >= world_size)
@@ -209,13 +217,7 @@ public:
     return all ? std::optional((*all - rank_ + world_size_ - 1) / world_size_) : std::nullopt;
   }
 
-  void save(Kept& kept) const { source_.save(kept); }
-  void load(const Kept& kept) { source_.load(kept); }
-  bool may_draw_at_random() const { return source_.may_draw_at_random(); }
-  std::int64_t orders_drawn() const { return source_.orders_drawn(); }
-
 private:
-  RangeSource<Range> source_;
   std::int64_t rank_, world_size_, skip_ = 0;
 };
 

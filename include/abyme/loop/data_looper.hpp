@@ -140,10 +140,8 @@ private:
     kept.data["drawn"] = drawn_;
     kept.data["has_batch"] = batch_ != nullptr;
     kept.data["is_over"] = is_over_;
-    Kept source;
-    if (is_over_) source_->save(source);
-    else source = at_begin_;
-    kept.set_part("source", std::move(source));
+    if (is_over_) kept.save_part("source", *source_);
+    else kept.set_part("source", at_begin_);
     if (!is_random_ || is_over_) return;
     keep(kept, "before_orders", before_orders_);
     keep(kept, "before_draw", before_draw_);
