@@ -84,7 +84,18 @@ private:
   std::vector<Statistic> all_;
 };
 
-/// A state that knows how its steps are run: made by `ab::tasks::managed(model, optimizer)`.
+/// A state that knows how its steps are run: `Managed`, or any struct with these members.
+template <class State>
+concept ManagedLike = std::copy_constructible<State> && requires(State& state) {
+  { state.model } -> ModelLike;
+  { *state.optimizer } -> std::convertible_to<torch::optim::Optimizer&>;
+  { state.strategy } -> std::convertible_to<const Strategy&>;
+  { ++state.step };
+  { state.statistics } -> std::convertible_to<const Statistics&>;
+};
+
+/// A state that knows how its steps are run, for functions of one's own: made by `ab::tasks::managed(model,
+/// optimizer)`.
 template <class Model>
 struct Managed {
   Model model;  ///< a module holder; a copy of the state has the same model and optimizer
@@ -113,10 +124,12 @@ Managed<std::remove_cvref_t<Model>> managed(Model&& model, Optimizer&& optimizer
 
 namespace reflect {
 
-template <class Model, class Batch, class F>
+template <class State, class Batch, class F>
 class StepOf final : public StepOnce {
+  using Model = decltype(State::model);
+
 public:
-  StepOf(F& function, Managed<Model>& state, const Batch& batch, const Elapsed& elapsed, bool trains)
+  StepOf(F& function, State& state, const Batch& batch, const Elapsed& elapsed, bool trains)
       : function_(function),
         state_(state),
         batch_(batch),
@@ -126,9 +139,9 @@ public:
 
   bool trains() const override { return trains_; }
   Logs compute() override {
-    if constexpr (std::invocable<F&, Managed<Model>&, const Batch&, const Elapsed&>)
+    if constexpr (std::invocable<F&, State&, const Batch&, const Elapsed&>)
       return function_(state_, batch_, elapsed_);
-    else if constexpr (std::invocable<F&, Managed<Model>&, const Batch&>) return function_(state_, batch_);
+    else if constexpr (std::invocable<F&, State&, const Batch&>) return function_(state_, batch_);
     else return function_(state_);
   }
   const std::shared_ptr<torch::nn::Module>& model() const override { return model_; }
@@ -136,7 +149,7 @@ public:
 
   std::unique_ptr<StepOnce> share(std::shared_ptr<torch::nn::Module> copy, std::size_t index,
                                   std::size_t count, at::Device device) override {
-    Managed<Model> state = state_;
+    State state = state_;
     state.model = Model(std::dynamic_pointer_cast<typename Model::ContainedType>(std::move(copy)));
     state.statistics.reset();
     state.statistics.take_updated();
@@ -170,7 +183,7 @@ public:
 private:
   class Owning final : public StepOnce {
   public:
-    Owning(F& function, Managed<Model> made_state, Batch made_batch, const Elapsed& elapsed, bool trains)
+    Owning(F& function, State made_state, Batch made_batch, const Elapsed& elapsed, bool trains)
         : state(std::move(made_state)),
           own_batch(std::move(made_batch)),
           own_elapsed(elapsed),
@@ -187,14 +200,14 @@ private:
     std::unique_ptr<StepOnce> on_own_batch() override { return step.on_own_batch(); }
     std::vector<at::Tensor> batch() const override { return step.batch(); }
 
-    Managed<Model> state;
+    State state;
     Batch own_batch;
     Elapsed own_elapsed;
     StepOf step;
   };
 
   F& function_;
-  Managed<Model>& state_;
+  State& state_;
   const Batch& batch_;
   const Elapsed& elapsed_;
   bool trains_;
@@ -229,12 +242,15 @@ private:
 template <class F, bool Trains>
 class ManagedStep {
 public:
+  ManagedStep()
+    requires std::default_initializable<F>
+  = default;
   explicit ManagedStep(F function) : function_(std::move(function)) {}
 
-  template <class Model, class Batch>
-  Logs operator()(Managed<Model>& state, const Batch& batch, const Elapsed& elapsed = {}) {
+  template <ManagedLike State, class Batch>
+  Logs operator()(State& state, const Batch& batch, const Elapsed& elapsed = {}) {
     if (state.model->is_training() != Trains) state.model->train(Trains);
-    reflect::StepOf<Model, Batch, F> step(function_, state, batch, elapsed, Trains);
+    reflect::StepOf<State, Batch, F> step(function_, state, batch, elapsed, Trains);
     Logs logs = runner_(state.strategy).run(step);
     if (Trains) ++state.step;
     return logs.merge(state.statistics.take_updated());
