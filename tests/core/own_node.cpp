@@ -17,16 +17,15 @@ struct WarmUpNode : ab::Node {                       // a factor that rises from
   using Options = WarmUpOptions;
   static constexpr auto events = ab::events("warming", "warm");
   Options options;
-  double factor = 0;
   std::int64_t count = 0;
+  double factor() const { return options.from + (1 - options.from) * double(count) / double(options.steps); }
   static constexpr auto fields = ab::fields(ab::field("factor", &WarmUpNode::factor),   // shown
                                             ab::state("count", &WarmUpNode::count));    // shown, and kept by snapshots
   explicit WarmUpNode(Options options = {}) : options(options) {}
 
   ab::Step next(ab::Step finished) override {        // which event now? a small state machine
     if (finished != ab::entry) return ab::done;
-    factor = options.from + (1 - options.from) * double(++count) / double(options.steps);
-    return count < options.steps ? events["warming"] : events["warm"];    // consteval: a wrong name does not compile
+    return ++count < options.steps ? events["warming"] : events["warm"];  // consteval: a wrong name does not compile
   }
 };
 using WarmUp = ab::Handle<WarmUpNode>;               // WarmUp::Node is WarmUpNode
