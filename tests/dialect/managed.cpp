@@ -1,4 +1,5 @@
 #include <abyme/data/batch.hpp>
+#include <abyme/dialect/cuda_graph.hpp>
 #include <abyme/dialect/data_parallel.hpp>
 #include <abyme/dialect/managed.hpp>
 #include <abyme/dialect/tasks.hpp>
@@ -133,6 +134,8 @@ TEST_CASE("data parallel on two devices gives what one gives for the whole batch
     CHECK(error_of([] { tasks::data_parallel(); }) ==
           "data_parallel: it needs CUDA devices, got none on this machine; name the devices, or take "
           "ab::tasks::eager()");
+    CHECK(error_of([] { tasks::cuda_graph(); }) ==
+          "cuda_graph: it needs a CUDA device, got none on this machine; take ab::tasks::eager()");
   }
 }
 

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -71,6 +73,26 @@ TEST_CASE("a checkpoint is a snapshot, with the best one apart; the loop goes on
     if (name == "state.model.weight") weight_of_best = tensor.item<double>();
   }
   CHECK(weight_of_best == 2.0);
+}
+
+TEST_CASE("bars show the metrics, and end at n of n; each row can be a line of JSON", "[dialect]") {
+  const tests::Folder folder;
+  std::ostringstream out;
+  tasks::loop(State{}, std::vector<int>(4),
+              {training({8, 4, 2, 2}), tasks::keras_bar(out, 4, {.lines = 2}),
+               tasks::json_lines(folder / "log.jsonl")});
+  const auto without_times = [](const std::string& text) {
+    const std::regex time("[0-9.e-]+(us|ms|s)(?=[ /])|(\"time\":)[^,]*");
+    return std::regex_replace(text, time, "$2T");
+  };
+  CHECK(without_times(out.str()) ==  // the metric is a mean over the pass
+        "2/4 [==============>...............] - ETA: T - loss: 6.0000\n"
+        "4/4 [==============================] - T T/step - loss: 4.0000\n");
+  CHECK(without_times(tests::content(folder / "log.jsonl")) ==
+        "{\"steps\":0,\"samples\":0,\"time\":T,\"loss\":8.0}\n{\"steps\":1,\"samples\":1,\"time\":T,\"loss\":"
+        "4.0}\n"
+        "{\"steps\":2,\"samples\":2,\"time\":T,\"loss\":2.0}\n{\"steps\":3,\"samples\":3,\"time\":T,\"loss\":"
+        "2.0}\n");
 }
 
 TEST_CASE("a function of what has elapsed, and nothing, are tasks") {

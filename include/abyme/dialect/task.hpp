@@ -230,7 +230,7 @@ class Callbacks {
 public:
   Callbacks() = default;
   template <class C>
-    requires(std::convertible_to<C, Callback<State, Batch>> && !std::same_as<C, Callbacks>)
+    requires(!std::same_as<C, Callbacks> && std::convertible_to<C, Callback<State, Batch>>)
   Callbacks(C callback) : all_{std::move(callback)} {}
   Callbacks(std::initializer_list<Callback<State, Batch>> callbacks) : all_(callbacks) {}
   Callbacks(std::vector<Callback<State, Batch>> callbacks) : all_(std::move(callbacks)) {}
@@ -264,7 +264,7 @@ struct Task {
   Task(const char* place, Callbacks<State, Batch> callbacks)
       : Task(std::string(place), std::move(callbacks)) {}
   template <class C>
-    requires std::convertible_to<C, Callback<State, Batch>>
+    requires(!std::same_as<C, Task> && std::convertible_to<C, Callback<State, Batch>>)
   Task(C callback) : Task(always(), std::move(callback)) {}
 };
 

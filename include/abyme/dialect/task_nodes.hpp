@@ -3,11 +3,14 @@
 #include <abyme/dialect/task.hpp>
 #include <abyme/save/early_stopping.hpp>
 #include <abyme/save/snapshot.hpp>
+#include <abyme/write/progress_bar.hpp>
 
 #include <cstdint>
+#include <iostream>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 /// Ciclo's callbacks: nodes that serve in any tree, as tasks that read what the loop has logged.
 namespace abyme::tasks {
@@ -57,6 +60,54 @@ inline NodeTask early_stopping(std::string monitor, Period patience, StoppingOpt
                                                ? EarlyStopping(value, patience, parts.state, inner)
                                                : EarlyStopping(value, patience, inner);
             return stopping("dig", Break(parts.looper, {.reason = "no improvement of " + monitor}));
+          }};
+}
+
+namespace reflect {
+inline NodeTask bar(Terminal out, BarStyle style, std::optional<Period> total, ProgressBarOptions options) {
+  options.style = style;
+  if (total) options.total = std::move(total);
+  return {"on_train_batch_end",
+          [out = std::move(out), options = std::move(options)](const LoopParts& parts) -> Child {
+            const auto entries = [&parts](const char* collection) {
+              return [history = parts.history, collection]() -> const Dict& {
+                static const Dict none;
+                const Dict* logged = history.accumulated().collection(collection);
+                return logged ? *logged : none;
+              };
+            };
+            ProgressBarOptions now = options;
+            now.means.emplace_back(entries("metrics"));
+            std::vector<BarValue> values{{"", Input<Value>(entries("stateful_metrics"))}};
+            parts.looper("iteration_end", ProgressBar(out, std::move(values), now));
+            return Call([] {});
+          }};
+}
+}  // namespace reflect
+
+/// A `ProgressBar` as Keras draws it: the stateful metrics of the logs as they are, then the metrics as means
+/// over the pass. It is drawn behind each batch, whatever its schedule, so that it ends at n of n. \param
+/// total steps, or samples, time, a date; otherwise the batches of the data, where they can be counted \param
+/// out where it is drawn: the standard error unless given
+inline NodeTask keras_bar(Terminal out, std::optional<Period> total = {}, ProgressBarOptions options = {}) {
+  return reflect::bar(std::move(out), BarStyle::keras, std::move(total), std::move(options));
+}
+inline NodeTask keras_bar(std::optional<Period> total = {}, ProgressBarOptions options = {}) {
+  return keras_bar(std::cerr, std::move(total), std::move(options));
+}
+/// The same as tqdm draws it.
+inline NodeTask tqdm_bar(Terminal out, std::optional<Period> total = {}, ProgressBarOptions options = {}) {
+  return reflect::bar(std::move(out), BarStyle::tqdm, std::move(total), std::move(options));
+}
+inline NodeTask tqdm_bar(std::optional<Period> total = {}, ProgressBarOptions options = {}) {
+  return tqdm_bar(std::cerr, std::move(total), std::move(options));
+}
+
+/// Writes the scalars of each step that has logged some to a file as a line of JSON, with steps, samples and
+/// time.
+inline NodeTask json_lines(std::string path) {
+  return {"on_train_batch_end", [path = std::move(path)](const LoopParts& parts) -> Child {
+            return parts.history.stream_to(path);
           }};
 }
 
