@@ -105,7 +105,7 @@ epochs/iteration_start[1]/IterationLooper: a looper needs a child, got none; han
 epochs/iteration_start[2]/IterationLooper: count must be a field of epochs, got "name"; it shows count, counter, total, fraction, steps
 epochs/iteration_start[3]/PeriodicTrigger: period must be at least 1, got 0; pass 1 to fire on every dig
 epochs/iteration_start[4]/If: condition must be a field of epochs, got "data"; it shows count, counter, total, fraction, steps
-epochs/iteration_start[5]/images/iteration_end[1]/Stats: value must be a field of images, got "loss"; it shows data, counter, total, fraction, last, steps, samples
+epochs/iteration_start[5]/images/iteration_end[1]/Stats: value must be a field of images, got "loss"; it shows data, counter, total, fraction, last, steps, samples, done_before
 epochs/iteration_start[5]/images/iteration_end[2]/Print: a format spec must fit its value, got "{:d}" for caller.fraction, which is a number (...); change the spec
 epochs/iteration_start[6]/DataLooper/iteration_end[0]/takes: data must be of type Image or int, got DataLooper.data, which is Sentence; take that type, or map the source to yours
 epochs/iteration_end[0]/If/dig[0]/Call: a callable is given its caller, it takes Stats, got IterationLooper; change its parameter, or hang it elsewhere
@@ -120,6 +120,26 @@ epochs/iteration_end[10]/Reset: a node to reset must be alive, but it is gone; k
 epochs/iteration_end[11]/PeriodicTrigger/dig[0]/If/dig[0]/PeriodicTrigger: a node must not hang below itself, got a cycle; hang another node here
 other/end[0]/epochs: a given name is unique in a tree, got "epochs" twice; name one of them otherwise
 )");
+}
+
+TEST_CASE("a node has its first path, and is found by it") {
+  ab::IterationLooper epochs(1), shared(1), other(1);
+  shared("end", [] {});
+  ab::Ground ground;
+  ground("dig", epochs.named("epochs"), other.named("other"));
+  epochs("iteration_start", shared)("end", ab::If(true)("dig", shared));
+  other("start", shared);
+  const ab::Walk walk(*ground);
+  std::vector<std::string> paths;
+  for (const ab::Node* node : walk.nodes()) {
+    paths.push_back(walk.path_of(*node));
+    CHECK(walk.find(paths.back()) == node);
+  }
+  CHECK(paths == std::vector<std::string>{"Ground", "epochs", "epochs/iteration_start[0]/IterationLooper",
+                                          "epochs/iteration_start[0]/IterationLooper/end[0]/Call",
+                                          "epochs/end[0]/If", "other"});
+  CHECK(walk.find("other/start[0]/IterationLooper") == nullptr);  // it has another one
+  CHECK(walk.path_of(*ab::Stats("loss")) == "Stats");             // in no tree
 }
 
 TEST_CASE("the error that dig throws tells the faults in one text; nothing has run") {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <abyme/core/event.hpp>
 #include <abyme/core/input.hpp>
+#include <abyme/core/node_type.hpp>
 
 #include <cstdint>
 #include <memory>

@@ -4,7 +4,6 @@
 #include <abyme/core/signals.hpp>
 #include <abyme/core/walk.hpp>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -235,49 +234,6 @@ inline void Run::adopt(std::unique_ptr<Walk> walk) {
   frames_.reserve(walk_->depth());
 }
 
-// A child hung while the tree runs is walked as it is hung. Its siblings may lie elsewhere then: the frame
-// that runs through them is told.
-inline void Run::hang(Children& children, std::shared_ptr<Node> child) {
-  Frame* through = nullptr;
-  for (Frame& frame : frames_) {
-    if (frame.event != entry &&
-        &frame.node->children_[static_cast<std::size_t>(frame.event.index)] == &children)
-      through = &frame;
-  }
-  const std::size_t next = through ? static_cast<std::size_t>(through->next - children.data()) : 0;
-  const auto tell = [&] {
-    if (!through) return;
-    through->enter(through->event);
-    through->next += next;
-  };
-
-  children.push_back(std::move(child));
-  tell();
-  std::unique_ptr<Walk> walk;
-  try {
-    walk = std::make_unique<Walk>(*root_, this);
-    if (!walk->faults().empty()) throw WiringError(walk->faults());
-  } catch (...) {
-    children.pop_back();
-    tell();
-    throw;
-  }
-  grew_ = true;
-  std::vector<Node*> added;
-  for (Node* node : walk->nodes()) {
-    if (!node->run_) added.push_back(node);
-  }
-  adopt(std::move(walk));
-  for (Node* node : added) node->run_started();
-}
-
-inline void Node::hang(Step event, std::shared_ptr<Node> child) {
-  auto& children = children_[static_cast<std::size_t>(event.index)];
-  if (event.index < 64) quiet_ &= ~(std::uint64_t{1} << event.index);
-  if (run_) run_->hang(children, std::move(child));
-  else children.push_back(std::move(child));
-}
-
 inline void Run::pop() {
   const Node& node = *frames_.back().node;
   frames_.pop_back();
@@ -285,149 +241,7 @@ inline void Run::pop() {
     left_by(node);
 }
 
-// What waited for this node to be left.
-inline void Run::left_by(const Node& node) {
-  if (!suspended_.empty() && suspended_.back().depth == frames_.size()) {
-    Stop first = std::move(suspended_.back().stop);
-    suspended_.pop_back();
-    std::optional<Stop> second = std::exchange(stop_, std::nullopt);
-    ask(std::move(first));
-    if (second) ask(*std::move(second));
-  }
-  if (stop_ && stop_->target == &node) stop_.reset();
-}
-
 inline bool Node::fires(Step event) const { return !is_quiet(event) || run_->stop_; }
-
-// ---- stopping ----
-
-inline void Run::check_step(const Node& node, Step step, std::string_view function) {
-  if (static_cast<std::size_t>(step.index) < node.type_->events.size()) return;
-  throw Error(fmt::format("{} must return one of {}'s own events or done, got number {}", function,
-                          node.name(), step.index));
-}
-
-inline void Run::unwind() {
-  leaf_ = nullptr;
-  if (!std::exchange(frames_.back().leaving, true)) {
-    Node& node = *frames_.back().node;
-    const Step last = node.left(stop_->reason);
-    if (last != done) {
-      check_step(node, last, "left");
-      suspended_.push_back({frames_.size() - 1, *std::exchange(stop_, std::nullopt)});
-      return frames_.back().enter(last);
-    }
-  }
-  pop();
-}
-
-// Whether a stop for this node ends more than the one that holds.
-inline bool Run::reaches_further(const Node* target) const {
-  if (!target || !stop_->target) return !target && stop_->target;
-  for (const Frame& frame : frames_) {
-    if (frame.node == stop_->target) return false;
-    if (frame.node == target) return true;
-  }
-  return false;
-}
-
-// ---- what is done between two children ----
-
-inline void Run::attend() {
-  if (stop_) return unwind();
-  attention_ = false;
-  if (const int number = signals_ ? signals_->take() : 0) {
-    stop_after_ = fmt::format("signal {}", Signals::name(number));
-    for (Node* node : walk_->nodes()) {
-      if (!waiting_) waiting_ = dynamic_cast<BoundaryTask*>(node);
-    }
-  }
-  if (waiting_ && can_go_on()) std::exchange(waiting_, nullptr)->at_boundary(*this);
-  if (waiting_) attention_ = true;
-  else if (stop_after_) stop(*std::exchange(stop_after_, std::nullopt));
-}
-
-inline bool Run::can_go_on() const {
-  if (stop_ || !suspended_.empty() || frameless()) return false;
-  for (const Frame& frame : frames_) {
-    if (!frame.node->can_go_on_in(frame.event)) return false;
-  }
-  return true;
-}
-
-inline void Run::at_boundary(BoundaryTask& task) {
-  if (can_go_on()) return task.at_boundary(*this);
-  waiting_ = &task;
-  attention_ = true;
-}
-
-inline Record Run::position() const {
-  if (grew_) return {};
-  Record::List frames;
-  for (const Frame& frame : frames_) {
-    Record record;
-    record["node"] = walk_->path_of(*frame.node);
-    record["event"] = frame.node->type().events[static_cast<std::size_t>(frame.event.index)];
-    record["next"] = frame.next - frame.node->children(frame.event).data();
-    frames.push_back(std::move(record));
-  }
-  return frames;
-}
-
-inline void Run::set_position(const Record& position) {
-  struct Place {
-    Node* node;
-    Step event;
-    std::int64_t next;
-  };
-  std::vector<Place> places;
-  for (const Record& record : position.as<Record::List>()) {
-    const std::string& path = record.at("node").as<std::string>();
-    const std::string& event = record.at("event").as<std::string>();
-    const std::int64_t next = record.at("next").as<std::int64_t>();
-    Node* found = nullptr;
-    for (Node* node : walk_->nodes()) {
-      if (walk_->path_of(*node) == path) found = node;
-    }
-    const auto names = found ? found->type().events : std::span<const std::string_view>();
-    const auto index = static_cast<std::size_t>(std::find(names.begin(), names.end(), event) - names.begin());
-    const Step step{static_cast<std::int32_t>(index)};
-    if (index == names.size() || next < 0 || static_cast<std::size_t>(next) > found->children(step).size()) {
-      throw Error(
-          fmt::format("the tree must have the place where the snapshot was taken, got none at child {} "
-                      "of \"{}\" in {}; build the tree as it was, or start anew",
-                      next, event, path));
-    }
-    places.push_back({found, step, next});
-  }
-  for (const Place& place : places) {
-    Node& node = *place.node;
-    Node* above = frames_.empty() ? nullptr : frames_.back().shown;
-    node.caller_ = node.focused_ ? node.focused_ : above;
-    frames_.emplace_back(node, place.event).next += place.next;
-  }
-}
-
-// The first stop holds, unless a later one is an error or reaches further; of two errors both are told.
-inline void Run::ask(Stop stop) {
-  attention_ = true;
-  if (!stop_ || (stop.error && !stop_->error) || (!stop.error && reaches_further(stop.target))) {
-    stop_ = std::move(stop);
-  } else if (stop.error) {
-    stop_->message += "\n  then, while the run ended: " + stop.message;
-  }
-}
-
-inline void Run::break_to(const Node& target, std::string reason) {
-  bool is_running = frameless() == &target;
-  for (const Frame& frame : frames_) {
-    is_running = is_running || frame.node == &target;
-  }
-  if (is_running) return ask({&target, std::move(reason), {}, {}});
-  throw Error(fmt::format("the node that a break ends must be running, got {}, which is not above it; hang "
-                          "the break below that node",
-                          target.name()));
-}
 
 inline std::string Run::path() const {
   std::vector<Link> links;
@@ -441,17 +255,6 @@ inline std::string Run::path() const {
   }
   if (leaf_) links.push_back({leaf_, event, index});
   return links.empty() ? std::string(root_->name()) : path_text(links);
-}
-
-inline void Run::fail(std::exception_ptr error, std::string where) {
-  std::string what = "an exception that is no std::exception";
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& caught) {
-    what = caught.what();
-  } catch (...) {
-  }
-  ask({nullptr, "error: " + what, std::move(error), fmt::format("{}: {}", where, what)});
 }
 
 inline void Run::dig(const std::function<void(Run&)>& begin, const std::vector<int>& signals) {
@@ -479,20 +282,9 @@ inline void Run::dig(const std::function<void(Run&)>& begin, const std::vector<i
   end();
 }
 
-inline void Run::end() {
-  for (Node* node : std::vector<Node*>(walk_->nodes())) {
-    try {
-      node->run_ended();
-    } catch (...) {
-      fail(std::current_exception(), std::string(node->name()));
-    }
-  }
-  if (!stop_ || !stop_->error) return;
-  try {
-    std::rethrow_exception(stop_->error);
-  } catch (...) {
-    std::throw_with_nested(Error(stop_->message));
-  }
-}
-
 }  // namespace abyme
+
+// The rest of it, each a matter of its own.
+#include <abyme/core/boundaries.hpp>
+#include <abyme/core/hang.hpp>
+#include <abyme/core/stops.hpp>
