@@ -10,6 +10,7 @@
 #include <torch/optim/optimizer.h>
 
 #include <abyme/core/value.hpp>
+#include <abyme/optim/each_parameter.hpp>
 
 #include <cstddef>
 #include <limits>
@@ -25,14 +26,12 @@ public:
   void gather(const torch::optim::Optimizer& optimizer) {
     parameters_.clear();
     gradients_.clear();
-    for (const auto& group : optimizer.param_groups()) {
-      for (const at::Tensor& parameter : group.params()) {
-        const at::Tensor& gradient = parameter.grad();
-        if (!gradient.defined()) continue;
-        parameters_.push_back(&parameter);
-        gradients_.push_back(gradient);
-      }
-    }
+    each_parameter(optimizer, [this](const at::Tensor& parameter) {
+      const at::Tensor& gradient = parameter.grad();
+      if (!gradient.defined()) return;
+      parameters_.push_back(&parameter);
+      gradients_.push_back(gradient);
+    });
   }
   /// Lets go of them: they belong to the parameters.
   void release() { gradients_.clear(); }

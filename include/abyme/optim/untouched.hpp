@@ -6,8 +6,9 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/nn/module.h>
 
+#include <abyme/data/generator_state.hpp>
+
 #include <algorithm>
-#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -30,18 +31,14 @@ public:
       buffers_.emplace_back(buffer, buffer.detach().clone());
     }
     for (const at::Device device : devices) {
-      at::Generator generator = at::globalContext().defaultGenerator(device);
-      const std::scoped_lock lock(generator.mutex());
-      generators_.emplace_back(generator, generator.get_state());
+      const at::Generator generator = at::globalContext().defaultGenerator(device);
+      generators_.emplace_back(generator, generator_state(generator));
     }
   }
   ~Untouched() {
     const at::NoGradGuard no_grad;
     for (auto& [buffer, values] : buffers_) buffer.copy_(values);
-    for (auto& [generator, state] : generators_) {
-      const std::scoped_lock lock(generator.mutex());
-      generator.set_state(state);
-    }
+    for (const auto& [generator, state] : generators_) set_generator_state(generator, state);
   }
   Untouched(const Untouched&) = delete;
   Untouched& operator=(const Untouched&) = delete;

@@ -6,6 +6,7 @@
 #include <torch/optim/optimizer.h>
 
 #include <abyme/core/kept.hpp>
+#include <abyme/optim/each_parameter.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -26,9 +27,7 @@ public:
   void update(const torch::optim::Optimizer& optimizer) {
     const at::NoGradGuard no_grad;
     std::size_t count = 0;
-    for (const auto& group : optimizer.param_groups()) {
-      for (const at::Tensor& parameter : group.params()) add(parameter, count++);
-    }
+    each_parameter(optimizer, [&](const at::Tensor& parameter) { add(parameter, count++); });
     at::_ops::_foreach_lerp__Scalar::call(averages_, parameters_, 1 - decay_);
   }
 
@@ -54,14 +53,12 @@ public:
     const auto count = static_cast<std::size_t>(kept.data.at("count").as<std::int64_t>());
     parameters_.clear();
     averages_.clear();
-    for (const auto& group : optimizer.param_groups()) {
-      for (const at::Tensor& parameter : group.params()) {
-        if (parameters_.size() == count) return;
-        add(parameter, parameters_.size());
-        const at::NoGradGuard no_grad;
-        averages_.back().copy_(kept.tensor(std::to_string(parameters_.size() - 1)));
-      }
-    }
+    const at::NoGradGuard no_grad;
+    each_parameter(optimizer, [&](const at::Tensor& parameter) {
+      if (parameters_.size() == count) return;
+      add(parameter, parameters_.size());
+      averages_.back().copy_(kept.tensor(std::to_string(parameters_.size() - 1)));
+    });
   }
 
   /// In the order of the optimizer; empty before the first step.

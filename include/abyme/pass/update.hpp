@@ -1,6 +1,7 @@
 #pragma once
 
 #include <abyme/core/error.hpp>
+#include <abyme/optim/each_parameter.hpp>
 #include <abyme/optim/fused.hpp>
 #include <abyme/optim/gradients.hpp>
 #include <abyme/optim/late_flags.hpp>
@@ -96,8 +97,8 @@ public:
     kept.data["unit"] = window_.unit;
     kept.data["weight"] = window_.weight;
     if (window_.batches > 0)
-      each_parameter([&](std::size_t i, const at::Tensor& parameter) {
-        kept.add(fmt::format("gradient.{}", i), parameter.grad());
+      optim::each_parameter(*optimizer_, [&, i = 0](const at::Tensor& parameter) mutable {
+        kept.add(fmt::format("gradient.{}", i++), parameter.grad());
       });
     kept.add("norm", norm_);
     late_.save(kept);
@@ -109,9 +110,9 @@ public:
     window_.unit = kept.data.at("unit").number();
     window_.weight = kept.data.at("weight").number();
     at::Device device = at::kCPU;
-    each_parameter([&](std::size_t i, const at::Tensor& parameter) {
+    optim::each_parameter(*optimizer_, [&, i = 0](const at::Tensor& parameter) mutable {
       device = parameter.device();
-      const at::Tensor gradient = kept.tensor(fmt::format("gradient.{}", i));
+      const at::Tensor gradient = kept.tensor(fmt::format("gradient.{}", i++));
       parameter.mutable_grad() =
           gradient.defined() ? optim::in_order_of(parameter, gradient.to(device)) : gradient;
     });
@@ -164,10 +165,9 @@ private:
     template <class MakeHook>
     void exchange(MakeHook make) {
       if (!update_) return;
-      for (const auto& group : update_->optimizer_->param_groups()) {
-        for (const at::Tensor& parameter : group.params())
-          torch::autograd::impl::set_post_acc_grad_hooks(parameter, make());
-      }
+      optim::each_parameter(*update_->optimizer_, [&](const at::Tensor& parameter) {
+        torch::autograd::impl::set_post_acc_grad_hooks(parameter, make());
+      });
     }
     Update* update_;
   };
@@ -259,13 +259,6 @@ private:
     Kept kept;
     thing.save(kept);
     return kept;
-  }
-  template <class Visit>
-  void each_parameter(Visit visit) const {
-    std::size_t i = 0;
-    for (const auto& group : optimizer_->param_groups()) {
-      for (const at::Tensor& parameter : group.params()) visit(i++, parameter);
-    }
   }
 
   std::shared_ptr<torch::nn::Module> model_;
