@@ -53,13 +53,13 @@ namespace reflect {
 /// The faults of a pass's options.
 inline void check(const PassOptions& options, bool updates, bool needs_closure, const Place& place) {
   const bool scales = updates && options.autocast == c10::ScalarType::Half;
-  const auto at_least = [&](std::string_view name, const std::optional<double>& value) {
+  const auto positive = [&](std::string_view name, const std::optional<double>& value) {
     if (value && !(*value > 0))
       place.fault(fmt::format("{} must be greater than 0, got {}; leave it out for none", name, *value));
   };
-  at_least("clip_norm", options.clip_norm);
-  at_least("clip_value", options.clip_value);
-  at_least("loss_scale", options.loss_scale);
+  positive("clip_norm", options.clip_norm);
+  positive("clip_value", options.clip_value);
+  positive("loss_scale", options.loss_scale);
   if (options.loss_scale_interval < 1)
     place.fault(fmt::format("loss_scale_interval must be at least 1, got {}; pass 2000",
                             options.loss_scale_interval));
