@@ -98,11 +98,12 @@ template <std::same_as<Period> P>
 bool operator<(const Elapsed& elapsed, const P& period) {
   return !period.reached(elapsed);
 }
+// Compilers show these lines:
 template <std::same_as<Period> P>
-bool operator>(const Elapsed&, const P&) = delete;
+bool operator>(const Elapsed&, const P&) = delete;  // with a period only >= and < are sound: name one unit
 template <std::same_as<Period> P>
-bool operator<=(const Elapsed&, const P&) = delete;
+bool operator<=(const Elapsed&, const P&) = delete;  // with a period only >= and < are sound: name one unit
 template <std::same_as<Period> P>
-bool operator==(const Elapsed&, const P&) = delete;
+bool operator==(const Elapsed&, const P&) = delete;  // with a period only >= and < are sound: name one unit
 
 }  // namespace abyme

@@ -33,6 +33,10 @@ public:
   template <class Rule>
     requires(!std::derived_from<Rule, Schedule> && std::is_invocable_r_v<bool, Rule&, const Elapsed&>)
   Schedule(Rule rule) : rule_(std::make_unique<Held<Rule>>(std::move(rule))) {}
+  // A compiler shows this line:
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  Schedule(T) = delete;  // a schedule is no number: write ab::every(n), ab::after(n), ab::always()
 
   Schedule(const Schedule& other) : rule_(other.rule_->clone()) {}
   Schedule(Schedule&&) = default;
@@ -184,6 +188,8 @@ struct Told {
   bool operator()(const Elapsed& elapsed) { return rule(elapsed); }
   std::string text() const { return words; }
 };
+template <class Rule>
+Told(Rule, std::string) -> Told<Rule>;  // for clang 16
 
 inline void check_amounts(const Period& period, std::string_view who, std::int64_t least) {
   const auto check = [&](const auto& unit, auto count) {
