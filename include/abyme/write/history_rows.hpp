@@ -1,11 +1,8 @@
 #pragma once
 
-#include <abyme/time/elapsed.hpp>
+#include <abyme/write/history_row.hpp>
 #include <abyme/write/log_column.hpp>
-#include <abyme/write/logs.hpp>
 
-#include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -17,51 +14,6 @@
 #include <vector>
 
 namespace abyme {
-
-/// A date in seconds since 1970, UTC: the nearest double, which is 0.12 microseconds off at most.
-inline double seconds_of(Date date) {
-  const auto whole = std::chrono::floor<std::chrono::seconds>(date.time_since_epoch());
-  return static_cast<double>(whole.count()) + Duration(date.time_since_epoch() - whole).count();
-}
-inline Date date_of(double seconds) {
-  const double whole = std::floor(seconds);
-  const auto rest = std::chrono::round<Date::duration>(Duration(seconds - whole));
-  return Date(std::chrono::seconds(static_cast<std::int64_t>(whole)) + rest);
-}
-
-/// What a key of a row reads in its elapsed: "steps", "samples", "time", "date", "date_start", also behind
-/// "elapsed."; none where it is another. \param logged what the key finds in the logs, or null. \throws Error
-/// where both have it
-inline std::optional<Value> find_elapsed(const Elapsed& elapsed, std::string_view key, const Value* logged) {
-  constexpr std::string_view collection = "elapsed.";
-  const bool is_full = key.starts_with(collection);
-  const std::string_view name = is_full ? key.substr(collection.size()) : key;
-  std::optional<Value> found;
-  if (name == "steps") found = elapsed.steps;
-  else if (name == "samples") found = elapsed.samples;
-  else if (name == "time") found = elapsed.time;
-  else if (name == "date") found = seconds_of(elapsed.date);
-  else if (name == "date_start") found = seconds_of(elapsed.start());
-  if (found && logged && !is_full)
-    throw Error(fmt::format("History: a name without its collection is in one collection, got \"{0}\", which "
-                            "is in elapsed and in the logs; write \"elapsed.{0}\" or \"COLLECTION.{0}\"",
-                            key));
-  return found;
-}
-
-/// What was logged at one moment of a loop.
-struct HistoryRow {
-  Elapsed elapsed;
-  Logs logs;
-
-  /// The value of a name or of "collection.name"; of "steps", "samples", "time", "date" and "date_start",
-  /// also behind "elapsed.", in `elapsed`. None where there is none. \throws Error as `Logs::find`
-  std::optional<Value> find(std::string_view key) const {
-    const Value* logged = logs.find(key);
-    std::optional<Value> found = find_elapsed(elapsed, key, logged);
-    return found || !logged ? found : *logged;
-  }
-};
 
 /// The rows that the copies and the nodes of a `History` share, column by column.
 class HistoryRows {
@@ -222,7 +174,20 @@ inline void HistoryRows::save(Kept& kept) const {
   keep(kept, "time", time);
   keep(kept, "date", date);
   keep(kept, "form", form);
-  keep(kept, "forms", forms_);
+  Kept all;
+  for (std::size_t i = 0; i < forms_.size(); ++i) {
+    Kept columns;
+    for (std::size_t j = 0; j < forms_[i].columns.size(); ++j) {
+      const auto& [collection, name, values] = forms_[i].columns[j];
+      Kept column;
+      column.data["collection"] = collection;
+      column.data["name"] = name;
+      values.save(column);
+      columns.set_part(std::to_string(j), std::move(column));
+    }
+    all.set_part(std::to_string(i), std::move(columns));
+  }
+  kept.set_part("forms", std::move(all));
   keep(kept, "logs", logs);
   keep(kept, "accumulated", accumulated);
 }
@@ -235,25 +200,35 @@ inline void HistoryRows::load(const Kept& kept) {
   put_back(kept, "time", time);
   put_back(kept, "date", date);
   put_back(kept, "form", form);
-  put_back(kept, "forms", forms_);
   put_back(kept, "logs", logs);
   put_back(kept, "accumulated", accumulated);
-  std::vector<std::int64_t> places(forms_.size());
+  const Kept all = kept.part("forms");
+  const auto count = [](const Kept& part) {
+    return part.data.is_nothing() ? 0 : part.data.as<Record::Entries>().size();
+  };
+  for (std::size_t i = 0; i < count(all); ++i) {
+    const Kept columns = all.part(std::to_string(i));
+    Form& made = forms_.emplace_back();
+    std::string key;
+    for (std::size_t j = 0; j < count(columns); ++j) {
+      const Kept column = columns.part(std::to_string(j));
+      LogColumn values;
+      values.load(column);
+      const auto text = [&](const char* name) { return column.data.at(name).as<std::string>(); };
+      key += key_of(text("collection"), text("name"), values.like());
+      made.columns.push_back({text("collection"), text("name"), std::move(values)});
+    }
+    known_.emplace(std::move(key), i);
+  }
   const auto whole = [](const LogColumn& column, std::int64_t row) {
     return std::get<std::int64_t>(column[row]);
   };
   for (std::int64_t row = 0; row < steps.size(); ++row) {
     const auto in = static_cast<std::size_t>(whole(form, row));
-    rows_.push_back({{whole(steps, row), whole(samples, row), Duration(std::get<double>(time[row])),
-                      Date(Date::duration(whole(date, row)))},
+    const Duration since(std::get<double>(time[row]));
+    rows_.push_back({{whole(steps, row), whole(samples, row), since, Date(Date::duration(whole(date, row)))},
                      in,
-                     places.at(in)++});
-  }
-  for (std::size_t i = 0; i < forms_.size(); ++i) {
-    std::string key;
-    for (const auto& [collection, name, values] : forms_[i].columns)
-      key += key_of(collection, name, values.like());
-    known_.emplace(std::move(key), i);
+                     forms_.at(in).rows++});
   }
 }
 

@@ -121,8 +121,17 @@ public:
   /// The same without any graph.
   Logs detach() const;
 
-  void save(Kept& kept) const { keep(kept, "collections", collections_); }
-  void load(const Kept& kept) { put_back(kept, "collections", collections_); }
+  void save(Kept& kept) const {
+    for (const auto& [name, entries] : collections_) keep(kept, name, entries);
+  }
+  void load(const Kept& kept) {
+    collections_.clear();
+    if (kept.data.is_nothing()) return;
+    for (const Record::Entry& each : kept.data.as<Record::Entries>()) {
+      collections_.push_back({each.name, {}});
+      put_back(kept, each.name, collections_.back().entries);
+    }
+  }
 
 private:
   void put(std::string_view collection, std::string_view name, Value value);
@@ -184,8 +193,8 @@ inline const Value& Logs::at(std::string_view key) const& {
   if (const Value* found = find(key)) return *found;
   std::string names;
   for (const auto& [collection, entries] : collections_) {
-    for (const auto& entry : entries)
-      names += fmt::format("{}{}.{}", names.empty() ? "" : ", ", collection, entry.name);
+    for (const auto& each : entries)
+      names += fmt::format("{}{}.{}", names.empty() ? "" : ", ", collection, each.name);
   }
   throw Error(fmt::format("Logs: a key names what is logged ({}), got \"{}\"; log it before it is read",
                           names.empty() ? "nothing" : names, key));
@@ -194,7 +203,7 @@ inline const Value& Logs::at(std::string_view key) const& {
 inline Logs Logs::detach() const {
   Logs copy;
   for (const auto& [name, entries] : collections_) {
-    for (const auto& entry : entries) copy.put(name, entry.name, detached(entry.value));
+    for (const auto& each : entries) copy.put(name, each.name, detached(each.value));
   }
   return copy;
 }
