@@ -41,6 +41,9 @@
 #include <abyme/trigger/threshold_trigger.hpp>
 #include <abyme/write/csv_stream.hpp>
 #include <abyme/write/csv_writer.hpp>
+#include <abyme/write/history.hpp>
+#include <abyme/write/jsonl_stream.hpp>
+#include <abyme/write/logs.hpp>
 #include <abyme/write/pretty_print_store.hpp>
 #include <abyme/write/print.hpp>
 #include <abyme/write/store_aggregator.hpp>
