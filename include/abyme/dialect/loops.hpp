@@ -264,7 +264,7 @@ Ground train_tree(State&& state, Data&& data, std::type_identity_t<std::vector<T
 ///     on_train_end
 ///
 /// The evaluation works on a copy of the state (of a model in a module holder: the same model), and what it
-/// logs becomes logs of the step, with `_test` behind their names. 	hrows Error where a place is none
+/// logs becomes logs of the step, with `_test` behind their names. \throws Error where a place is none
 template <class State, class Data, class Plain = std::remove_cvref_t<State>,
           class Batch = typename reflect::BatchOfData<Data>::type>
 LoopResult<State> train_loop(State&& state, Data&& data,
@@ -306,7 +306,7 @@ LoopResult<State> predict_loop(State&& state, Data&& data,
                              goes_on);
 }
 
-/// The outputs of all batches as one tensor, joined along the first dimension. 	hrows Error where
+/// The outputs of all batches as one tensor, joined along the first dimension. \throws Error where
 /// there are none
 inline at::Tensor predictions(const History& history, std::string_view key = "outputs.preds") {
   const std::vector<at::Tensor> all = history.collect<at::Tensor>(key);

@@ -46,6 +46,27 @@ void each_place(const Visit& visit) {
   // clang-format on
 }
 
+// Such a caller as a step function. Classes, since clang 16 crashes at lambdas of this kind.
+template <class State, class Method>
+struct MethodOfState {
+  Method method;
+  template <class... Arguments>
+    requires std::invocable<const Method&, State&, Arguments&...>
+  decltype(auto) operator()(State& state, Arguments&&... arguments) const {
+    return method(state, arguments...);
+  }
+};
+template <class Object, class Method>
+struct MethodOfObject {
+  Method method;
+  std::shared_ptr<Object> object;
+  template <class... Arguments>
+    requires std::invocable<const Method&, Object&, Arguments&...>
+  decltype(auto) operator()(Arguments&&... arguments) const {
+    return method(*object, arguments...);
+  }
+};
+
 }  // namespace reflect
 
 /// Callbacks by the places of the ready-made loops in which they run.
@@ -77,12 +98,7 @@ public:
     if constexpr (std::is_class_v<State>) {
       reflect::each_place<State>(
           [&all]<bool Has, class Method>(std::string_view place, std::bool_constant<Has>, Method method) {
-            const auto call = [method](State & state, auto&&... rest) -> decltype(auto)
-              requires std::invocable<const Method&, State&, decltype(rest)...>
-            {
-              return method(state, rest...);
-            };
-            all.add_method<Has>(place, call);
+            all.add_method<Has>(place, reflect::MethodOfState<State, Method>{method});
           });
     }
     return all;
@@ -93,12 +109,7 @@ public:
     Places all;
     reflect::each_place<Object>([&all, &object]<bool Has, class Method>(
                                     std::string_view place, std::bool_constant<Has>, Method method) {
-      const auto call = [ method, object ](auto&&... arguments) -> decltype(auto)
-        requires std::invocable<const Method&, Object&, decltype(arguments)...>
-      {
-        return method(*object, arguments...);
-      };
-      all.add_method<Has>(place, call);
+      all.add_method<Has>(place, reflect::MethodOfObject<Object, Method>{method, object});
     });
     return all;
   }
