@@ -18,4 +18,4 @@ def expand(name):
     return re.sub(r"^#include <(abyme/.*)>\n", lambda include: expand(include[1]), text, flags=re.M)
 
 
-pathlib.Path(sys.argv[1]).write_text(head + expand("abyme/abyme.hpp"))
+pathlib.Path(sys.argv[1]).write_text(head + expand("abyme/abyme.hpp") + expand("abyme/dialect/ciclo.hpp"))
