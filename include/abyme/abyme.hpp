@@ -28,6 +28,15 @@
 #include <abyme/save/save_model.hpp>
 #include <abyme/save/snapshot.hpp>
 #include <abyme/save/weights.hpp>
+#include <abyme/stats/metric.hpp>
+#include <abyme/stats/metrics/accuracy.hpp>
+#include <abyme/stats/metrics/confusion_matrix.hpp>
+#include <abyme/stats/metrics/mean.hpp>
+#include <abyme/stats/metrics/mean_error.hpp>
+#include <abyme/stats/metrics/perplexity.hpp>
+#include <abyme/stats/metrics/precision.hpp>
+#include <abyme/stats/metrics/r2.hpp>
+#include <abyme/stats/metrics/roc_auc.hpp>
 #include <abyme/stats/moving_stats.hpp>
 #include <abyme/stats/reset.hpp>
 #include <abyme/stats/stats.hpp>
