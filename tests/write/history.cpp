@@ -325,3 +325,24 @@ TEST_CASE("faults of a tree with a history are told before it runs") {
         "underscore\n"
         "a history holds no objects, got Stats.seen; name fields that are numbers, texts or tensors\n");
 }
+
+TEST_CASE("a history in a tree, as the page has it") {
+  const Folder folder;
+  const std::string log = folder / "log.jsonl";
+  double rate = 0.1;
+  ab::IterationLooper epochs(2), train_data(3);
+  ab::Stats train_stats("counter");
+  train_data("iteration_end", train_stats);
+  epochs("iteration_start", train_data, [&] { rate /= 2; });
+
+  const ab::History history;
+  epochs(
+      "iteration_end", history.add_caller_to_row({"average"}, {.prefix = "train_"}).focus(train_stats),
+      [&] { history.log(ab::Logs().add_metric("rate", rate)); }, history.stream_to(log),
+      history.commit_row());
+  ab::Ground()("dig", epochs).dig();
+  const auto [steps, averages] = history.collect("steps", "train_average");
+  CHECK(steps == Numbers{1, 2});
+  CHECK(averages == Numbers{2, 2});
+  CHECK(history.collect("rate") == Numbers{0.05, 0.025});
+}

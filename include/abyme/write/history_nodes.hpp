@@ -14,38 +14,38 @@
 
 namespace abyme {
 
+/// Tells a snapshot of the rows that nodes share.
+inline void hold_rows(Holdings& holdings, HistoryRows& rows) {
+  holdings.add_own("history",
+                   {[&rows](Kept& kept) { rows.save(kept); }, [&rows](const Kept& kept) { rows.load(kept); }},
+                   &rows);
+}
+
+/// A fault where no looper above the place counts what a row is stamped with.
+inline void need_looper(Place& place) {
+  for (const Node* node : place.nodes()) {
+    if (node->type().elapsed && place.below(*node)) return;
+  }
+  place.fault("a row is stamped by the looper above it, got none; hang it below one");
+}
+
 /// What the nodes of a `History` share.
-template <class Base = Node>
-class HistoryNode : public Base {
+class HistoryNode : public Node {
 public:
-  std::int64_t rows() const { return static_cast<std::int64_t>(rows_->size()); }
+  std::int64_t rows() const { return static_cast<std::int64_t>(history_->size()); }
 
   void restart() override {
-    Base::restart();
-    rows_->restart();
+    Node::restart();
+    history_->restart();
   }
-  void hold(Holdings& holdings) override {
-    Base::hold(holdings);
-    holdings.add_own(
-        "history",
-        {[this](Kept& kept) { rows_->save(kept); }, [this](const Kept& kept) { rows_->load(kept); }},
-        rows_.get());
-  }
+  void hold(Holdings& holdings) override { hold_rows(holdings, *history_); }
 
 protected:
-  template <class... Arguments>
-  explicit HistoryNode(std::shared_ptr<HistoryRows> rows, Arguments&&... arguments)
-      : Base(std::forward<Arguments>(arguments)...), rows_(std::move(rows)) {}
-  HistoryRows& history() const { return *rows_; }
-
-  static void need_looper(Place& place) {
-    const auto counts = [&](const Node* node) { return node->type().elapsed && place.below(*node); };
-    if (!std::any_of(place.nodes().begin(), place.nodes().end(), counts))
-      place.fault("a row is stamped by the looper above it, got none; hang it below one");
-  }
+  explicit HistoryNode(std::shared_ptr<HistoryRows> rows) : history_(std::move(rows)) {}
+  HistoryRows& history() const { return *history_; }
 
 private:
-  std::shared_ptr<HistoryRows> rows_;
+  std::shared_ptr<HistoryRows> history_;
 };
 
 struct HistoryAddCallerOptions {
@@ -54,7 +54,7 @@ struct HistoryAddCallerOptions {
 };
 
 /// Logs fields of its caller in the open row. No events. Fields: `fields`, `collection`, `prefix`.
-class HistoryAddCallerNode : public HistoryNode<> {
+class HistoryAddCallerNode : public HistoryNode {
 public:
   using Options = HistoryAddCallerOptions;
   std::vector<Input<Value>> chosen;
@@ -103,7 +103,7 @@ public:
 
 /// Ends the open row, unless nothing was logged, stamped with what has elapsed of the nearest looper above.
 /// No events. Fields: `rows` (so far).
-class HistoryCommitRowNode : public HistoryNode<> {
+class HistoryCommitRowNode : public HistoryNode {
 public:
   static constexpr auto fields = abyme::fields(field("rows", &HistoryCommitRowNode::rows));
   explicit HistoryCommitRowNode(std::shared_ptr<HistoryRows> rows) : HistoryNode(std::move(rows)) {}
@@ -117,11 +117,20 @@ public:
 /// Writes the numbers of the open row as a line of JSON, `{"steps": 1, "samples": 64, "time": 0.1, "loss":
 /// 0.5}`; nothing where there are none. A name that is there already, from another collection, is written as
 /// collection.name. No events. Fields: `file`.
-class HistoryStreamNode : public HistoryNode<PrintingNode> {
+class HistoryStreamNode : public PrintingNode {
 public:
   static constexpr auto fields = abyme::fields(PrintingNode::fields);
   HistoryStreamNode(std::shared_ptr<HistoryRows> rows, TextFile file)
-      : HistoryNode(std::move(rows), std::move(file)) {}
+      : PrintingNode(std::move(file)), history_(std::move(rows)) {}
+
+  void restart() override {
+    PrintingNode::restart();
+    history_->restart();
+  }
+  void hold(Holdings& holdings) override {
+    PrintingNode::hold(holdings);
+    hold_rows(holdings, *history_);
+  }
 
   Step next(Step) override {
     Record line;
@@ -129,7 +138,7 @@ public:
     for (const char* name : {"steps", "samples", "time"})
       line[name] = to_record(*find_elapsed(elapsed, name, nullptr));
     bool has_numbers = false;
-    for (const auto& [collection, entries] : history().logs) {
+    for (const auto& [collection, entries] : history_->logs) {
       for (const auto& [name, value] : entries) {
         const auto* tensor = std::get_if<at::Tensor>(&value);
         if (tensor ? tensor->numel() != 1 : !number(value)) continue;
@@ -145,6 +154,9 @@ public:
     PrintingNode::check(place);
     need_looper(place);
   }
+
+private:
+  std::shared_ptr<HistoryRows> history_;
 };
 
 }  // namespace abyme
