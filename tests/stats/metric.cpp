@@ -47,7 +47,7 @@ struct Within : ab::metrics::Mean {  // the share of outputs that are less than 
   }
 };
 
-// One that does all by itself, and writes into its tensor.
+// One that does all by itself, and writes into its tensor. It is held as it is, since its member is public.
 struct Largest {
   at::Tensor largest = torch::full({1}, -INFINITY);
   void update(const at::Tensor& outputs, const at::Tensor&) {
@@ -55,8 +55,6 @@ struct Largest {
     largest.copy_(torch::maximum(largest, outputs.max()));
   }
   double value() const { return largest.item<double>(); }
-  void save(ab::Kept& kept) const { kept.add("largest", largest); }
-  void load(const ab::Kept& kept) { largest = kept.tensor("largest"); }
 };
 
 // One of numbers that takes no tensors.
@@ -171,6 +169,23 @@ TEST_CASE("a metric of one's own hangs like those of abyme, whatever its copies 
   CHECK_THAT(trace, happened("0.5714285714285714 7 \n 2.049999952316284 7 \n 48 3\n"
                              "0.5714285714285714 7 \n 2.049999952316284 7 \n 48 3"));
   CHECK(ab::to_text(ab::Metric(Largest()).get("value")()) == "-inf");
+}
+
+TEST_CASE("metrics of any type are merged with their like, if they can be") {
+  using ab::metrics::AnyMetric;
+  const auto seen = [](auto metric, double outputs) {
+    AnyMetric made(metric);
+    made.update(torch::full({2}, outputs), torch::zeros({2}), {});
+    return made;
+  };
+  AnyMetric error = seen(ab::metrics::MeanSquaredError(), 1), other = seen(Within(), 1);
+  CHECK(*error.value() == 1);
+  error.merge(seen(ab::metrics::MeanSquaredError(), 3));
+  CHECK(*error.value() == 5);
+  CHECK(error_of([&] { error.merge(other); }) ==
+        "metrics of one type can be merged, got MeanSquaredError and Within; merge it with its like");
+  CHECK(error_of([&] { AnyMetric(Largest()).merge(AnyMetric(Largest())); }) ==
+        "a metric is merged by merge(const Largest&), got Largest without; give it one");
 }
 
 TEST_CASE("a value is computed once after an update, and stays until the next") {

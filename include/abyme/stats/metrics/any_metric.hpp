@@ -52,7 +52,7 @@ public:
     value_.reset();
     held_->update(value, weight);
   }
-  /// Adds what `other`, of the same type, has gathered. \throws Error where the metric has no `merge`
+  /// Adds what `other` has gathered. \throws Error where it is of another type, or that has no `merge`
   void merge(const AnyMetric& other) {
     value_.reset();
     held_->merge(*other.held_);
@@ -124,8 +124,13 @@ private:
       if constexpr (TakesTensor<M>) metric.update(value, weight);
       else if constexpr (TakesNumber<M>) metric.update(number(value), weight);
     }
-    void merge([[maybe_unused]] const Base& other) override {
-      if constexpr (requires { metric.merge(metric); }) metric.merge(static_cast<const Held&>(other).metric);
+    void merge(const Base& other) override {
+      const auto* same = dynamic_cast<const Held*>(&other);
+      if (!same) {
+        throw Error(fmt::format("metrics of one type can be merged, got {} and {}; merge it with its like",
+                                text(), other.text()));
+      }
+      if constexpr (requires { metric.merge(metric); }) metric.merge(same->metric);
       else
         throw Error(fmt::format("a metric is merged by merge(const {0}&), got {0} without; give it one",
                                 reflect::node_name(type_name<M>)));

@@ -56,22 +56,8 @@ public:
     return sum / static_cast<double>(squares.numel());
   }
 
-  void save(Kept& kept) const {
-    keep(kept, "count", seen_.count);
-    keep(kept, "weight", seen_.weight);
-    keep(kept, "origin", seen_.origin);
-    keep(kept, "average", seen_.average);
-    keep(kept, "squares", seen_.squares);
-    keep(kept, "errors", seen_.errors);
-  }
-  void load(const Kept& kept) {
-    put_back(kept, "count", seen_.count);
-    put_back(kept, "weight", seen_.weight);
-    put_back(kept, "origin", seen_.origin);
-    put_back(kept, "average", seen_.average);
-    put_back(kept, "squares", seen_.squares);
-    put_back(kept, "errors", seen_.errors);
-  }
+  void save(Kept& kept) const { keep(kept, "seen", seen_); }
+  void load(const Kept& kept) { put_back(kept, "seen", seen_); }
 
 private:
   static constexpr double tiny = 1e-300;  // in place of 0, where all weights are
