@@ -22,7 +22,9 @@ void largest_dimension(const Thing& thing, std::optional<std::int64_t>& largest)
   const auto look = [&largest](const auto&... parts) { (largest_dimension(parts, largest), ...); };
   if constexpr (std::is_convertible_v<Thing, at::Tensor>) {
     const at::Tensor& tensor = thing;
-    if (tensor.defined()) largest = std::max(largest.value_or(0), tensor.dim() > 0 ? tensor.size(0) : 1);
+    if (!tensor.defined()) return;
+    const at::IntArrayRef sizes = tensor.sizes();
+    largest = std::max(largest.value_or(0), sizes.empty() ? std::int64_t{1} : sizes[0]);
   } else if constexpr (requires { std::get<0>(thing); }) {
     std::apply(look, thing);
   } else if constexpr (requires { typename Thing::mapped_type; }) {
