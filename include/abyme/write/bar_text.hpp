@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace abyme {
 
@@ -28,16 +29,19 @@ struct Progress {
   std::string_view values = "";  ///< as `add_value` makes them
 };
 
+// Templates, so that only a file that draws a bar spends its compiler's time on them.
 namespace reflect {
 
-inline std::string keras_time(double seconds) {
+template <class Seconds>
+std::string keras_time(Seconds seconds) {
   const auto all = static_cast<std::int64_t>(seconds);
   if (all >= 3600) return fmt::format("{}:{:02}:{:02}", all / 3600, all / 60 % 60, all % 60);
   if (all >= 60) return fmt::format("{}:{:02}", all / 60, all % 60);
   return fmt::format("{}s", all);
 }
 
-inline std::string keras_text(const Progress& at, int width) {
+template <class State>
+std::string keras_text(const State& at, int width) {
   const auto done = static_cast<std::int64_t>(at.done);
   std::string text;
   if (at.total) {
@@ -64,13 +68,15 @@ inline std::string keras_text(const Progress& at, int width) {
   return text.append(at.values);
 }
 
-inline std::string tqdm_time(double seconds) {
+template <class Seconds>
+std::string tqdm_time(Seconds seconds) {
   const auto all = static_cast<std::int64_t>(seconds);
   if (all >= 3600) return fmt::format("{}:{:02}:{:02}", all / 3600, all / 60 % 60, all % 60);
   return fmt::format("{:02}:{:02}", all / 60, all % 60);
 }
 
-inline std::string tqdm_text(const Progress& at, int width) {
+template <class State>
+std::string tqdm_text(const State& at, int width) {
   const auto done = static_cast<std::int64_t>(at.done);
   std::string rate = "?" + std::string(at.unit) + "/s";
   if (at.per_unit && *at.per_unit > 1) rate = fmt::format("{:5.2f}s/{}", *at.per_unit, at.unit);
@@ -94,7 +100,8 @@ inline std::string tqdm_text(const Progress& at, int width) {
 }  // namespace reflect
 
 /// The text of a bar. \param width of the bar itself, in characters
-inline std::string bar_text(BarStyle style, const Progress& at, int width) {
+template <class State = Progress>
+std::string bar_text(BarStyle style, const std::type_identity_t<State>& at, int width) {
   return style == BarStyle::keras ? reflect::keras_text(at, width) : reflect::tqdm_text(at, width);
 }
 
