@@ -165,18 +165,20 @@ TEST_CASE("rows hold copies of tensors, without their graph; all types and shape
   for (int i = 0; i < 40; ++i) {  // more than a column has room for at first
     history.commit(
         after(i),
-        {{"losses", {{"loss", loss}}},
+        {{"losses", {{"loss", loss}, {"each", weight.mul(3)}}},
          {"metrics", {{"sum", sum}, {"half", half}, {"whole", scalar(i, at::kLong)}}},
          {"outputs", {{"matrix", matrix}, {"corner", matrix[1][2]}, {"row", matrix.select(0, i % 2)}}}});
     sum.add_(1);
     matrix.add_(1);
   }
   CHECK(text_of(history[39].logs) ==
-        "losses.loss=Float[]2.0 metrics.sum=Float[]40.0 metrics.half=Half[]0.5 metrics.whole=Long[]39 "
+        "losses.loss=Float[]2.0 losses.each=Float[2][3.0,3.0] metrics.sum=Float[]40.0 metrics.half=Half[]0.5 "
+        "metrics.whole=Long[]39 "
         "outputs.matrix=Long[2, 3][[39,40,41],[42,43,44]] outputs.corner=Long[]44 "
         "outputs.row=Long[3][42,43,44]");
   CHECK(history.collect("sum")[2] == 3);
   CHECK_FALSE(history[0].logs.get<at::Tensor>("loss").requires_grad());
+  CHECK_FALSE(history[0].logs.get<at::Tensor>("each").requires_grad());
   CHECK(loss.use_count() == 1);                     // nobody else holds it
   history[0].logs.get<at::Tensor>("sum").fill_(7);  // a copy as well
   CHECK(history.collect("sum")[0] == 1);
