@@ -44,6 +44,7 @@ struct Options {
   std::uint64_t seed = 1;
   std::string device = "auto";
   int threads = 0;
+  bool bar = true;
   bool describe = false;
   std::optional<std::string> snapshots;
   bool resume = false;
@@ -108,6 +109,16 @@ void train(const Options& options) {
   ab::Ground ground;
   ground("dig", epochs).holds("best_epoch", best_epoch);
 
+  // While it trains a line moves on a terminal. Hung on "start" too, it knows when an epoch begins.
+  ab::ProgressBar bar(
+      {{"loss", train_loss.get("average")}, {"accuracy", train_accuracy.get("average")}},
+      {.style = ab::BarStyle::tqdm,
+       .lines = 0,  // elsewhere than on a terminal
+       .title = [&] { return fmt::format("epoch {}/{}", epochs->counter + 1, options.epochs); },
+       .leave = false,
+       .verbose = options.bar});
+  train_data("start", bar).at("iteration_end", bar);
+
   // A run that was killed goes on from its newest snapshot as if nothing had happened.
   ab::Snapshot snapshots(options.snapshots.value_or(""), {.keep = 3});
   if (options.snapshots) {
@@ -149,6 +160,7 @@ int main(int argc, char** argv) {
                                    "folder for a snapshot every 50 batches and at the end");
   app.add_flag("--resume", options.resume, "go on from the newest snapshot there, where there is one")
       ->needs(snapshots);
+  app.add_flag("!--no-bar", options.bar, "no moving line on a terminal");
   app.add_flag("--describe", options.describe, "print the tree and don't train");
   CLI11_PARSE(app, argc, argv);
   try {

@@ -55,4 +55,5 @@
 #include <abyme/write/logs.hpp>
 #include <abyme/write/pretty_print_store.hpp>
 #include <abyme/write/print.hpp>
+#include <abyme/write/progress_bar.hpp>
 #include <abyme/write/store_aggregator.hpp>
