@@ -8,6 +8,8 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -212,6 +214,22 @@ TEST_CASE("a second loop goes on: history, numbers, and the given state") {
   // The stop is asked with all that has elapsed.
   const auto third = tasks::loop(state, numbers, {add}, {.stop = 10, .elapsed = second.elapsed});
   CHECK(third.elapsed.steps == 10);
+}
+
+TEST_CASE("the time of what has elapsed goes on too") {
+  using namespace std::chrono_literals;
+  std::vector<ab::Duration> times;
+  const auto note = [&](State&, int, const ab::Elapsed& elapsed) { times.push_back(elapsed.time); };
+  const auto first = tasks::loop(State{}, numbers, {note});
+  const auto second = tasks::loop(State{}, numbers, {note}, {.stop = 1, .elapsed = first.elapsed});
+  times.push_back(second.elapsed.time);
+  CHECK(times.front() >= 0s);
+  CHECK(first.elapsed.time >= times[4]);
+  CHECK(times[5] >= first.elapsed.time);
+  CHECK(times.size() == 7);
+  CHECK(std::is_sorted(times.begin(), times.end()));
+  CHECK(tasks::loop(State{}, std::vector<int>(), {note}, {.elapsed = ab::Elapsed{.time = 1h}}).elapsed.time >=
+        1h);
 }
 
 TEST_CASE(

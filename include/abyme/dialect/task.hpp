@@ -172,6 +172,7 @@ struct LoopParts {
   History history;    ///< in which the callbacks log
   DataLooper looper;  ///< that draws the batches
   Part state;         ///< the state, as snapshots hold it
+  bool holds_state;   ///< whether they can, or at least members of it
 };
 
 /// A task made of nodes: `ab::tasks::early_stopping("loss", 5)`. In the `callbacks` of a ready-made loop it

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,13 @@ namespace reflect {
 inline auto logged(const LoopParts& parts, std::string key) {
   return [history = parts.history, key = std::move(key)]() -> Value { return history.accumulated().at(key); };
 }
+inline void need_state(const LoopParts& parts, std::string_view who) {
+  if (!parts.holds_state)
+    throw Error(
+        fmt::format("{}: the state is a struct whose members are models, optimizers and values, or a class "
+                    "with save and load, got one that is neither; leave its constructors out, or write these",
+                    who));
+}
 }  // namespace reflect
 
 struct CheckpointOptions {
@@ -30,10 +38,11 @@ struct CheckpointOptions {
 
 /// A `Snapshot` of the whole run: `ab::tasks::tree(...).resume(...)` goes on from it. Where it is due, and at
 /// `on_epoch_end` as a callback of a train loop. One in a loop.
-/// \throws Error at a step where the entry to monitor is not logged
+/// \throws Error at a step where the entry to monitor is not logged, and where snapshots can't hold the state
 inline NodeTask checkpoint(std::string folder, CheckpointOptions options = {}) {
   return {"on_epoch_end",
           [folder = std::move(folder), options = std::move(options)](const LoopParts& parts) -> Child {
+            reflect::need_state(parts, "checkpoint");
             std::optional<Input<double>> best;
             if (options.monitor) best = Input<double>(reflect::logged(parts, *options.monitor));
             return Snapshot(folder,
@@ -54,6 +63,7 @@ inline NodeTask early_stopping(std::string monitor, Period patience, StoppingOpt
   return {"on_epoch_end",
           [monitor = std::move(monitor), patience = std::move(patience),
            options](const LoopParts& parts) -> Child {
+            if (options.restore_best) reflect::need_state(parts, "early_stopping");
             const Input<double> value(reflect::logged(parts, monitor));
             const EarlyStoppingOptions inner{options.min_delta, options.high_is_better, options.baseline};
             const EarlyStopping stopping = options.restore_best

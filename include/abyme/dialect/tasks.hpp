@@ -96,7 +96,8 @@ BuiltLoop<State, Batch> build(Held&& state, Data&& data, const std::vector<Task<
     };
   }
 
-  const LoopParts parts{loop->history, looper, state_part(loop->state)};
+  const LoopParts parts{loop->history, looper, state_part(loop->state),
+                        Holdable<State&> || std::is_aggregate_v<State>};
   looper("iteration_start", [loop](DataLooperNode& node) { loop->begin_step(node); });
   if (!options.on_start.empty()) {
     looper("iteration_start", If([](DataLooperNode& node) {
@@ -119,15 +120,19 @@ BuiltLoop<State, Batch> build(Held&& state, Data&& data, const std::vector<Task<
     looper("iteration_end", On(after(*options.stop))("dig", Break(looper, {.reason = "stop reached"})));
 
   // Each dig counts anew, also that of a loop that hangs in another one.
-  const auto begin = [looper, schedules, initial = options.elapsed.value_or(Elapsed())](Run& run) {
+  const auto begin = [loop, looper, schedules, initial = options.elapsed.value_or(Elapsed())](Run& run) {
     looper->steps = looper->samples = 0;
     looper->done_before = initial;
     looper->done_before.time -= run.time();
+    loop->elapsed = looper->elapsed();
     for (const On& on : schedules) on->set_back();
   };
+  const auto end = [loop, looper] {
+    loop->elapsed = looper->elapsed();
+    loop->history.commit(loop->elapsed);  // of a step that was left
+  };
   Ground ground;
-  ground("dig", begin, looper,
-         [loop, looper] { loop->history.commit(looper->elapsed()); });  // of a step that was left
+  ground("dig", begin, looper, end);
   for (const Child& child : options.on_end.make(loop, parts)) ground("dig", child);
   const std::string name = options.name.empty() ? "" : options.name + ".";
   if (holds_state) {
@@ -143,6 +148,8 @@ template <class State, class Built>
 LoopResult<State> dig(const Built& built, bool goes_on) {
   built.ground.dig({.keep = goes_on});
   Elapsed elapsed = built.looper->elapsed();
+  elapsed.time =
+      built.loop->elapsed.update_time().time;  // the looper's clock is that of the run, which is over
   if (built.loop->is_in_step()) elapsed = elapsed.update(built.looper->samples_in_batch());
   return {std::forward<State>(built.loop->state), built.loop->history, elapsed};
 }
