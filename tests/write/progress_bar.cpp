@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <pty.h>
 #include <sstream>
+#include <thread>
 
 namespace ab = abyme;
 using namespace std::chrono_literals;
@@ -383,14 +384,12 @@ TEST_CASE("samples of a pass are counted from its beginning, also where a bar is
   ab::IterationLooper epochs(2);
   ab::DataLooper data(batches(7));
   data("iteration_end", clock.passes(1),
-       ab::PeriodicTrigger(3)("dig", clock(ab::ProgressBar(out, {.total = ab::samples(70), .width = 7}))));
+       ab::PeriodicTrigger(5)("dig", clock(ab::ProgressBar(out, {.total = ab::samples(70), .width = 7}))));
   epochs("iteration_start", data);
   ab::Ground()("dig", epochs).dig();
   CHECK(out.str() == R"(10/70 [>......] - ETA: ?
-40/70 [===>...] - ETA: 3s
-70/70 [=======] - 7s 100ms/sample
-30/70 [==>....] - ETA: ?
 60/70 [=====>.] - ETA: 1s
+40/70 [===>...] - ETA: ?
 )");
 }
 
@@ -465,13 +464,13 @@ TEST_CASE("a dictionary gives its entries; means are those of the pass, weighted
 TEST_CASE("a run that goes on shows the place where it is, its rate from there, and the means of all") {
   Clock clock;
   ab::SnapshotState snapshot;
-  const auto run_on = [&](bool goes_on) {
+  const auto run_on = [&](bool goes_on, std::int64_t total) {
     std::ostringstream out;
     ab::IterationLooper epochs(2);
     ab::DataLooper data(
         Batches{std::vector<int>(10), std::vector<int>(10), std::vector<int>(10), std::vector<int>(3)});
     data("iteration_end", clock.passes(goes_on ? 5 : 1),
-         clock(ab::ProgressBar(out, {.total = ab::samples(33), .width = 4, .means = {"counter"}})),
+         clock(ab::ProgressBar(out, {.total = ab::samples(total), .width = 4, .means = {"counter"}})),
          [&](ab::Run& run) {
            if (data->steps == 6 && !goes_on) snapshot = ab::capture(run);
          });
@@ -486,7 +485,7 @@ TEST_CASE("a run that goes on shows the place where it is, its rate from there, 
     }
     return out.str();
   };
-  CHECK(run_on(false) == R"(10/33 [>...] - ETA: ? - counter: 1.0000
+  CHECK(run_on(false, 33) == R"(10/33 [>...] - ETA: ? - counter: 1.0000
 20/33 [=>..] - ETA: 1s - counter: 1.5000
 30/33 [==>.] - ETA: 0s - counter: 2.0000
 33/33 [====] - 4s 121ms/sample - counter: 2.1818
@@ -495,9 +494,11 @@ TEST_CASE("a run that goes on shows the place where it is, its rate from there, 
 30/33 [==>.] - ETA: 0s - counter: 2.0000
 33/33 [====] - 4s 121ms/sample - counter: 2.1818
 )");
-  CHECK(run_on(true) == R"(30/33 [==>.] - ETA: 1s - counter: 2.0000
+  CHECK(run_on(true, 33) == R"(30/33 [==>.] - ETA: 1s - counter: 2.0000
 33/33 [====] - 20s 606ms/sample - counter: 2.1818
 )");
+  run_on(false, 20);
+  CHECK(run_on(true, 20) == "");  // it goes on behind the end of the bar
 }
 
 TEST_CASE("a bar is written to the standard error, where that is a terminal as one moving line") {
@@ -563,4 +564,22 @@ TEST_CASE("faults of a bar") {
   ground("dig", ab::ProgressBar());
   CHECK(ab::faults(ground).at(0).message == "a bar needs a looper above it, which shows counter and steps, "
                                             "got none; hang it on \"iteration_end\" of one");
+}
+
+TEST_CASE("runs in several threads have bars at the same time") {
+  const auto lines = [](std::string& text) {
+    Clock clock;
+    std::ostringstream out;
+    ab::DataLooper data(batches(1000));
+    data("iteration_end", clock.passes(1), clock(ab::ProgressBar(out, {.width = 4, .lines = 2})));
+    for (int i = 0; i < 20; ++i) ab::Ground()("dig", data).dig();
+    text = out.str();
+  };
+  std::string all[2], wanted;
+  std::thread other([&] { lines(all[0]); });
+  lines(all[1]);
+  other.join();
+  for (int i = 0; i < 20; ++i) wanted += " 500/1000 [=>..] - ETA: 8:20\n1000/1000 [====] - 1000s 1s/step\n";
+  CHECK(all[0] == wanted);
+  CHECK(all[1] == wanted);
 }
