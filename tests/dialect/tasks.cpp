@@ -162,6 +162,20 @@ TEST_CASE(
   CHECK(result.state.sum == 3);
 }
 
+TEST_CASE(
+    "what on_start and on_end log is in no row either where they or others stop the loop, or it goes on") {
+  const auto log = [](std::string name) { return [name] { return ab::Logs().add_metric(name, 1); }; };
+  const auto stop = [](State&, int, const ab::Elapsed&, Loop& loop) { loop.stop_iteration = true; };
+  const auto started = tasks::loop(State{}, numbers, {add}, {.on_start = {log("start"), stop}});
+  CHECK(rows_of(started.history).empty());
+  CHECK(to_text(started.history.accumulated().at("start")) == "1");
+  const auto first =
+      tasks::loop(State{}, numbers, {add, {ab::on_steps({1}), stop}}, {.on_end = {log("end"), stop}});
+  const auto second =
+      tasks::loop(State{}, std::vector<int>{7}, {add}, {.history = first.history, .elapsed = first.elapsed});
+  CHECK(rows_of(second.history) == "0: metrics.sum=1\n1: metrics.sum=3\n2: metrics.sum=7\n");
+}
+
 TEST_CASE("over empty data only on_end runs, and there is no batch") {
   Trace trace;
   const auto result =

@@ -45,29 +45,39 @@ public:
   }
   /// Gives those behind, in this step, another batch.
   void replace_batch(Batch batch) { replaced_ = std::move(batch); }
-  /// Adds to the logs of this step.
-  void log(const Logs& logs) { history.log(logs); }
+  /// Adds to the logs of this step; in `on_start` and `on_end` to `history.accumulated()` alone.
+  void log(const Logs& logs) {
+    if (phase_ == Phase::step) history.log(logs);
+    else history.accumulate(logs);
+  }
 
   // ---- for the loop ----
 
-  void begin_step(const DataLooperNode& looper) {
+  void begin_step(const DataLooperNode& looper, bool has_start) {
     see(looper);
     replaced_.reset();
-    is_in_step_ = true;
+    phase_ = has_start && looper.counter == 0 ? Phase::start : Phase::step;
   }
+  void end_start() { phase_ = Phase::step; }
   void see(const DataLooperNode& looper) {
     if (looper.data().address) drawn_ = &looper.template batch<Batch>();
     elapsed = looper.elapsed();
   }
-  void end_step() { is_in_step_ = false; }
-  bool is_in_step() const { return is_in_step_; }
+  void end_step() { phase_ = Phase::outside; }
+  /// Behind the last batch.
+  void end() {
+    if (is_in_step()) phase_ = Phase::left;
+  }
+  bool is_in_step() const { return phase_ == Phase::start || phase_ == Phase::step; }
+  /// Whether the last step was not gone through to its end.
+  bool has_left_step() const { return phase_ != Phase::outside; }
 
   void save(Kept& kept) const {
-    keep(kept, "is_in_step", is_in_step_);
+    keep(kept, "phase", phase_);
     if constexpr (Keepable<Batch>) keep(kept, "replaced", replaced_);
   }
   void load(const Kept& kept) {
-    put_back(kept, "is_in_step", is_in_step_);
+    put_back(kept, "phase", phase_);
     if constexpr (Keepable<Batch>) put_back(kept, "replaced", replaced_);
   }
 
@@ -75,7 +85,8 @@ private:
   std::shared_ptr<State> owned_;  // or borrowed
   const Batch* drawn_ = nullptr;
   std::optional<Batch> replaced_;
-  bool is_in_step_ = false;
+  enum class Phase { outside, start, step, left };  // of a step; left: by a stop
+  Phase phase_ = Phase::outside;
 };
 
 namespace reflect {

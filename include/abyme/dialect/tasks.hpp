@@ -98,11 +98,11 @@ BuiltLoop<State, Batch> build(Held&& state, Data&& data, const std::vector<Task<
 
   const LoopParts parts{loop->history, looper, state_part(loop->state),
                         Holdable<State&> || std::is_aggregate_v<State>};
-  looper("iteration_start", [loop](DataLooperNode& node) { loop->begin_step(node); });
-  if (!options.on_start.empty()) {
-    looper("iteration_start", If([](DataLooperNode& node) {
-             return node.counter == 0;
-           })("dig", options.on_start.make(loop, parts), [loop] { loop->history.drop_row(); }));
+  const bool has_start = !options.on_start.empty();
+  looper("iteration_start", [loop, has_start](DataLooperNode& node) { loop->begin_step(node, has_start); });
+  if (has_start) {
+    looper("iteration_start", If([](DataLooperNode& node) { return node.counter == 0; })(
+                                  "dig", options.on_start.make(loop, parts), [loop] { loop->end_start(); }));
   }
   std::vector<On> schedules;
   for (const auto& [when, place, callbacks] : list) {
@@ -130,6 +130,7 @@ BuiltLoop<State, Batch> build(Held&& state, Data&& data, const std::vector<Task<
   const auto end = [loop, looper] {
     loop->elapsed = looper->elapsed();
     loop->history.commit(loop->elapsed);  // of a step that was left
+    loop->end();
   };
   Ground ground;
   ground("dig", begin, looper, end);
@@ -150,7 +151,7 @@ LoopResult<State> dig(const Built& built, bool goes_on) {
   Elapsed elapsed = built.looper->elapsed();
   elapsed.time =
       built.loop->elapsed.update_time().time;  // the looper's clock is that of the run, which is over
-  if (built.loop->is_in_step()) elapsed = elapsed.update(built.looper->samples_in_batch());
+  if (built.loop->has_left_step()) elapsed = elapsed.update(built.looper->samples_in_batch());
   return {std::forward<State>(built.loop->state), built.loop->history, elapsed};
 }
 
