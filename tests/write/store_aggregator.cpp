@@ -83,8 +83,9 @@ TEST_CASE("without names all fields come but objects") {
   ab::IterationLooper loop(1);
   loop("end", ab::Aggregate(all), ab::Aggregate(all, {.prefix = "p."}));
   ab::Ground()("dig", loop).dig();
-  CHECK(text(all->aggregate) ==
-        "count=1 counter=1 total=1 fraction=1 p.count=1 p.counter=1 p.total=1 p.fraction=1");
+  CHECK(
+      text(all->aggregate) ==
+      "count=1 counter=1 total=1 fraction=1 steps=1 p.count=1 p.counter=1 p.total=1 p.fraction=1 p.steps=1");
 }
 
 TEST_CASE("in the tree it is set back with the run, and whenever it is reset") {
