@@ -79,7 +79,7 @@ TEST_CASE(
   CHECK(content(folder / "a.jsonl") == "{\"p.<counter><counter>\":\"1!!\"}\n");
 }
 
-TEST_CASE("each line is in the file when the next child runs, also where an exception ends the run") {
+TEST_CASE("each object is in the file when the next child runs, also where an exception ends the run") {
   const Folder folder;
   ab::IterationLooper loop(3);
   std::vector<std::string> seen;
