@@ -263,8 +263,9 @@ Ground train_tree(State&& state, Data&& data, std::type_identity_t<std::vector<T
 ///     the tasks with a schedule, then the row of the history
 ///     on_train_end
 ///
-/// The evaluation works on a copy of the state (of a model in a module holder: the same model), and what it
-/// logs becomes logs of the step, with `_test` behind their names. \throws Error where a place is none
+/// The evaluation works on a copy of the state (of a model in a module holder: the same model), or on the
+/// state itself where it can't be copied, as one that owns an optimizer of LibTorch; what it logs becomes
+/// logs of the step, with `_test` behind their names. \throws Error where a place is none
 template <class State, class Data, class Plain = std::remove_cvref_t<State>,
           class Batch = typename reflect::BatchOfData<Data>::type>
 LoopResult<State> train_loop(State&& state, Data&& data,
@@ -317,8 +318,9 @@ inline at::Tensor predictions(const History& history, std::string_view key = "ou
   return at::cat(all);
 }
 
-/// A loop inside of a loop, as a step function: `run` gets a copy of the state and returns what a loop does;
-/// its rows become logs, with `_name` behind their names.
+/// A loop inside of a loop, as a step function: `run` gets a copy of the state, or the state itself where it
+/// can't be copied, as one that owns an optimizer of LibTorch, and returns what a loop does; its rows become
+/// logs, with `_name` behind their names.
 ///
 ///     {ab::every(100), ab::tasks::inner_loop("valid", [&](State& state) { return ab::tasks::test_loop(state,
 ///     ...); })}
@@ -327,7 +329,9 @@ auto inner_loop(std::string name, Run run, InnerLoopOptions options = {}) {
   return [name = std::move(name), run = std::move(run),
           options = std::move(options)]<class State>(State& state) mutable {
     std::optional<State> copy;
-    if (!options.output_state) copy.emplace(std::as_const(state));
+    if constexpr (std::is_copy_constructible_v<State>) {
+      if (!options.output_state) copy.emplace(std::as_const(state));
+    }
     const auto result = run(copy ? *copy : state);
     return aggregate(result.history, result.elapsed, options.aggregation, name);
   };
