@@ -69,7 +69,7 @@ public:
 
 private:
   void advance() {
-    elapsed_ = elapsed_.update(batch_size_(*batch_));
+    elapsed_ = elapsed_.update(static_cast<std::int64_t>(batch_size_(*batch_)));
     batch_ = options_.stop && options_.stop->reached(elapsed_) ? nullptr : source_.draw();
   }
 
