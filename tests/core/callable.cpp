@@ -10,6 +10,7 @@
 
 namespace ab = abyme;
 
+namespace callable_tests {
 namespace {
 
 using Looper = ab::IterationLooperNode;
@@ -109,3 +110,5 @@ TEST_CASE("values of callables are of the kinds of fields; void is none") {
   const std::vector<int> object;
   CHECK(std::get<ab::Opaque>(give([&]() -> const std::vector<int>& { return object; })).address == &object);
 }
+
+}  // namespace callable_tests

@@ -15,6 +15,7 @@
 
 namespace ab = abyme;
 
+namespace describe_tests {
 namespace {
 
 // Says nothing of how it is described.
@@ -208,3 +209,5 @@ TEST_CASE("a handle prints as its node, with options, inputs, focus and events")
   CHECK(fmt::format("{:>22}|{:<22}|", ab::Ground(), ab::Ground()) ==
         "   Ground [dig, final]|Ground [dig, final]   |");
 }
+
+}  // namespace describe_tests

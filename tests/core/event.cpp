@@ -4,6 +4,8 @@
 
 namespace ab = abyme;
 
+namespace event_tests {
+
 TEST_CASE("events are steps by name, which the compiler looks up") {
   static constexpr auto events = ab::events("start", "end");
   STATIC_REQUIRE(events["start"] == ab::Step{0});
@@ -13,3 +15,5 @@ TEST_CASE("events are steps by name, which the compiler looks up") {
   STATIC_REQUIRE(events["start"] != ab::entry);
   CHECK(events.names[1] == "end");
 }
+
+}  // namespace event_tests

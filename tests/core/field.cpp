@@ -8,6 +8,7 @@
 
 namespace ab = abyme;
 
+namespace field_tests {
 namespace {
 
 struct Point {
@@ -162,3 +163,5 @@ TEST_CASE("a node made of another one shows and sets back what that has") {
   countdown->set_back();
   CHECK(countdown->counter == 0);
 }
+
+}  // namespace field_tests

@@ -11,6 +11,7 @@
 
 namespace ab = abyme;
 
+namespace flush_denormals_tests {
 namespace {
 
 // How many of as many products of a denormal number and 1 are 0; LibTorch shares them out among its threads.
@@ -55,3 +56,5 @@ TEST_CASE("they are left alone where an option says so, and put back after an ex
   CHECK_THROWS(broken.dig());
   CHECK(zeros() == 0);
 }
+
+}  // namespace flush_denormals_tests

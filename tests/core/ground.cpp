@@ -10,6 +10,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace ground_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -413,3 +416,5 @@ TEST_CASE("a break below a node that hangs in two places, one of them not below 
       "target, which is not above it; hang the break below that node");
   CHECK_THAT(trace, happened("after target\n final"));
 }
+
+}  // namespace ground_tests

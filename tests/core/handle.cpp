@@ -13,6 +13,9 @@
 #include <type_traits>
 
 namespace ab = abyme;
+
+namespace handle_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -426,3 +429,5 @@ TEST_CASE("a chain of 100,000 nested nodes is built, walked, described, dug and 
   CHECK(ground.dig().completed);
   CHECK(bottoms == 2);
 }
+
+}  // namespace handle_tests

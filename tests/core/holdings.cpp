@@ -8,6 +8,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace holdings_tests {
+
 using Lines = std::vector<std::string>;
 
 namespace {
@@ -73,3 +76,5 @@ TEST_CASE("a name that is taken, also by LibTorch's generators, is a fault", "[h
   };
   CHECK(told(ground).faults == Lines{fault("generator"), fault("model"), fault("node.place")});
 }
+
+}  // namespace holdings_tests

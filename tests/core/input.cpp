@@ -12,6 +12,9 @@
 
 namespace ab = abyme;
 using namespace std::chrono_literals;
+
+namespace input_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -308,3 +311,5 @@ TEST_CASE("an input can be given anew between runs and while one runs") {
   ground.dig();
   CHECK_THAT(trace, happened("1\n 2\n 42"));
 }
+
+}  // namespace input_tests

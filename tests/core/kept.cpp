@@ -16,6 +16,7 @@
 namespace ab = abyme;
 using namespace std::chrono_literals;
 
+namespace kept_tests {
 namespace {
 
 struct Sum {
@@ -189,3 +190,5 @@ TEST_CASE("the compiler knows what can be kept", "[kept]") {
   STATIC_REQUIRE_FALSE(ab::Keepable<std::vector<int*>>);
   STATIC_REQUIRE_FALSE(ab::Keepable<ab::Opaque>);
 }
+
+}  // namespace kept_tests

@@ -6,6 +6,8 @@
 
 namespace ab = abyme;
 
+namespace own_tests {
+
 TEST_CASE("an lvalue is borrowed, an rvalue owned, a shared_ptr shared, a unique_ptr taken") {
   std::vector<int> local{1, 2};
   const auto borrowed = ab::own_or_borrow(local);
@@ -33,3 +35,5 @@ TEST_CASE("an lvalue is borrowed, an rvalue owned, a shared_ptr shared, a unique
   CHECK_THROWS_WITH(ab::own_or_borrow(std::shared_ptr<int>()),
                     "a pointer handed to a node must point to an object, got null; make one first");
 }
+
+}  // namespace own_tests

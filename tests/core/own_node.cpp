@@ -10,6 +10,8 @@
 
 namespace ab = abyme;
 
+namespace own_node_tests {
+
 // clang-format off
 struct WarmUpOptions { std::int64_t steps = 100; double from = 0; };
 
@@ -53,3 +55,5 @@ TEST_CASE("a node of one's own: events, fields, state and options work with noth
   }
   SECTION("made without options it has the defaults") { CHECK(WarmUp()->options.steps == 100); }
 }
+
+}  // namespace own_node_tests

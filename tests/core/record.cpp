@@ -10,6 +10,9 @@
 #include <limits>
 
 namespace ab = abyme;
+
+namespace record_tests {
+
 using ab::Record;
 
 namespace {
@@ -130,3 +133,5 @@ TEST_CASE("a record that holds something else than what is read says so", "[reco
         "a record must be empty or have entries to get the entry \"a\", got a value; write it into a record "
         "of its own");
 }
+
+}  // namespace record_tests

@@ -15,6 +15,8 @@
 
 namespace ab = abyme;
 
+namespace reflect_tests {
+
 namespace outer {
 struct Plain {
   int first;
@@ -118,3 +120,5 @@ TEST_CASE("members refer to the object") {
   const outer::Plain& constant = plain;
   CHECK(std::get<0>(ab::members(constant)) == 1);
 }
+
+}  // namespace reflect_tests

@@ -16,6 +16,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace run_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -821,3 +824,5 @@ TEST_CASE("threads may each dig a tree of their own") {
   for (auto& thread : threads) thread.join();
   CHECK(sums == std::vector<std::int64_t>(4, 20 * 220));
 }
+
+}  // namespace run_tests

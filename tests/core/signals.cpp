@@ -16,6 +16,9 @@
 #include <string>
 
 namespace ab = abyme;
+
+namespace signals_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -135,3 +138,5 @@ TEST_CASE("signals have names", "[signals]") {
   CHECK(ab::Signals::name(SIGTERM) == "SIGTERM");
   CHECK(ab::Signals::name(SIGALRM) == std::to_string(SIGALRM));
 }
+
+}  // namespace signals_tests

@@ -12,6 +12,7 @@
 namespace ab = abyme;
 using namespace std::chrono_literals;
 
+namespace value_tests {
 namespace {
 
 ab::Value tensor(double number, at::ScalarType type) {
@@ -166,3 +167,5 @@ TEST_CASE("an object that is not there yet is nothing to who asks for it") {
   const Batch batch;
   CHECK(ab::convert<ab::Opaque>(ab::to_value(batch))->address == &batch);
 }
+
+}  // namespace value_tests

@@ -14,6 +14,9 @@
 #include <regex>
 
 namespace ab = abyme;
+
+namespace walk_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -352,3 +355,5 @@ TEST_CASE("a file is claimed under all its names, by one writer that several nod
   CHECK_THAT(faults[1].message, Catch::Contains("\"b.csv\", which dig[3]/Writes writes"));
   CHECK(faults[2].message == "a file needs a name, got \"\"; pass one");
 }
+
+}  // namespace walk_tests

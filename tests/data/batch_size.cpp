@@ -12,6 +12,7 @@
 
 namespace ab = abyme;
 
+namespace batch_size_tests {
 namespace {
 struct Sentence {
   std::string text;
@@ -50,3 +51,5 @@ TEST_CASE("a list has its size, and of other batches nothing tells", "[data]") {
   CHECK(ab::batch_size(Nothing{}) == std::nullopt);
   CHECK(ab::batch_size(3) == std::nullopt);
 }
+
+}  // namespace batch_size_tests

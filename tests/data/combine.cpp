@@ -19,6 +19,7 @@
 
 namespace ab = abyme;
 
+namespace combine_tests {
 namespace {
 
 template <class Range>
@@ -119,3 +120,5 @@ TEST_CASE("a pass that is left in the middle starts anew") {
   CHECK(*at == 1);
   CHECK(all_of(chained) == Ints{1, 2, 1, 2, 7});
 }
+
+}  // namespace combine_tests

@@ -9,6 +9,9 @@
 #include <cstdlib>
 
 namespace ab = abyme;
+
+namespace idx_tests {
+
 namespace fs = std::filesystem;
 using Catch::Equals, Catch::EndsWith, Catch::StartsWith;
 using Bytes = std::vector<unsigned char>;
@@ -217,3 +220,5 @@ TEST_CASE("real digits, where ABYME_MNIST_DIR names their folder") {
   CHECK(digits.labels.max().item<int>() == 9);
   CHECK(digits.images.to(torch::kFloat).mean().item<double>() / 255 == Approx(0.13).margin(0.02));
 }
+
+}  // namespace idx_tests

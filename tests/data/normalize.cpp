@@ -6,6 +6,8 @@
 
 namespace ab = abyme;
 
+namespace normalize_tests {
+
 TEST_CASE("normalize gives the numbers of torchvision's ToTensor and Normalize") {
   const auto pixels = torch::tensor({0, 1, 127, 128, 255, 64}, torch::kByte).reshape({3, 2});
   const auto images = ab::normalize(pixels, 0.1307, 0.3081);
@@ -34,3 +36,5 @@ TEST_CASE("normalize refuses what it would get wrong") {
                     "normalize: std must be above 0, got 0; pass 1 to keep the scale");
   CHECK_THROWS_AS(ab::normalize(torch::zeros({2, 2}, torch::kByte), 0, std::nan("")), ab::Error);
 }
+
+}  // namespace normalize_tests

@@ -12,6 +12,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace prefetch_tests {
+
 using Ints = std::vector<int>;
 
 namespace {
@@ -112,3 +115,5 @@ TEST_CASE("a looper draws from it, and knows its total") {
   ground.dig();
   CHECK_THAT(trace, tests::happened("start 3\n 0\n 1\n 2\n start 3\n 0\n 1\n 2"));
 }
+
+}  // namespace prefetch_tests

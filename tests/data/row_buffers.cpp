@@ -15,6 +15,7 @@
 
 namespace ab = abyme;
 
+namespace row_buffers_tests {
 namespace {
 
 /// LibTorch's allocator of the CPU, which counts.
@@ -178,3 +179,5 @@ TEST_CASE("a gradient reaches data that asks for one") {
     CHECK(data.grad().equal(torch::arange(5).unsqueeze(1).expand({5, 2}).to(torch::kFloat)));
   }
 }
+
+}  // namespace row_buffers_tests

@@ -19,6 +19,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace source_tests {
+
 namespace data = torch::data;
 using Numbers = std::vector<std::int64_t>;
 
@@ -149,3 +152,5 @@ TEST_CASE("any C++ range is a source, its batches as references or values") {
   CHECK(looped<int>(ab::prefetch(numbers | std::views::transform([](int each) { return 10 * each; }))) ==
         Ints{10, 20, 30, 10, 20, 30});
 }
+
+}  // namespace source_tests

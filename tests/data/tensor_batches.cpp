@@ -9,6 +9,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace tensor_batches_tests {
+
 using Rows = std::vector<std::int64_t>;
 
 namespace {
@@ -178,3 +181,5 @@ TEST_CASE("what cannot be batched is refused when the source is made") {
                     "TensorBatches: inputs must be dense, got Sparse; make them so with .to_dense()");
   CHECK_THROWS_AS(make(rows, torch::zeros(2)), ab::Error);
 }
+
+}  // namespace tensor_batches_tests

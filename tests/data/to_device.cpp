@@ -26,6 +26,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace to_device_tests {
+
 using Lines = std::vector<std::string>;
 
 namespace {
@@ -284,3 +287,5 @@ TEST_CASE("a device that is not there is told when the source is made") {
   CHECK_THROWS_WITH(ab::prefetch(data, {.depth = 0, .device = torch::kCPU}),
                     "prefetch: depth must be at least 1, got 0");
 }
+
+}  // namespace to_device_tests

@@ -14,6 +14,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace loops_tests {
+
 namespace tasks = abyme::tasks;
 using tests::happened;
 using tests::Trace;
@@ -328,3 +331,5 @@ TEST_CASE("wrong places and objects without any are told") {
         }).find("a callback has methods named as the places of a loop, such as on_epoch_end, got") !=
         std::string::npos);
 }
+
+}  // namespace loops_tests

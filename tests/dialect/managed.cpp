@@ -19,6 +19,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace managed_tests {
+
 namespace tasks = abyme::tasks;
 using tests::error_of;
 
@@ -213,3 +216,5 @@ TEST_CASE("what a managed step can't do is told", "[dialect]") {
           return ab::Logs();
         }).find("a metric must be one of accuracy, got \"f1\"") != std::string::npos);
 }
+
+}  // namespace managed_tests

@@ -16,6 +16,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace model_state_tests {
+
 namespace tasks = abyme::tasks;
 
 namespace {
@@ -122,3 +125,5 @@ TEST_CASE("losses are added up, metrics may be functions, and samples may have w
   CHECK(tests::error_of([&] { state.train_step(inputs); }) ==
         "a train or test step: a batch must have targets, got inputs alone; give pairs, or ab::Batch");
 }
+
+}  // namespace model_state_tests

@@ -17,6 +17,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace task_nodes_tests {
+
 namespace tasks = abyme::tasks;
 using tests::happened;
 using tests::Trace;
@@ -120,3 +123,5 @@ TEST_CASE("a function of what has elapsed, and nothing, are tasks") {
        tasks::noop()});
   CHECK(seen == "0 1 2 ");
 }
+
+}  // namespace task_nodes_tests

@@ -18,6 +18,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace tasks_tests {
+
 namespace tasks = abyme::tasks;
 using tests::happened;
 using tests::Trace;
@@ -350,3 +353,5 @@ TEST_CASE("an error of a callback is told with its place; a place of a ready-mad
               "have places: "
               "train_loop, test_loop, predict_loop");
 }
+
+}  // namespace tasks_tests

@@ -21,6 +21,7 @@
 namespace ab = abyme;
 using namespace std::chrono_literals;
 
+namespace from_ciclo_tests {
 namespace {
 
 using Steps = std::vector<std::int64_t>;
@@ -284,3 +285,5 @@ TEST_CASE("from Ciclo: an inner loop, and predictions") {
   const torch::Tensor preds = ab::tasks::predictions(predicted.history);
   CHECK(preds.sizes() == torch::IntArrayRef{40, 1});
 }
+
+}  // namespace from_ciclo_tests

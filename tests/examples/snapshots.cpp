@@ -15,6 +15,9 @@
 #include <sstream>
 
 namespace ab = abyme;
+
+namespace snapshots_tests {
+
 using Lines = std::vector<std::string>;
 
 namespace {
@@ -130,3 +133,5 @@ TEST_CASE("a folder of snapshots, for Python to read", "[.snapshots_page]") {
   const char* wanted = std::getenv("ABYME_SNAPSHOTS");  // by snapshots.py
   CHECK(Program().run(wanted ? wanted : own.path().string()).completed);
 }
+
+}  // namespace snapshots_tests

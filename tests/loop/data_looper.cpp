@@ -12,6 +12,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace data_looper_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -247,3 +250,5 @@ TEST_CASE("a counter that is reset while it runs counts anew") {
   ground.dig();
   CHECK_THAT(trace, happened("1\n1\n1"));
 }
+
+}  // namespace data_looper_tests

@@ -8,6 +8,7 @@
 
 namespace ab = abyme;
 
+namespace elapse_tests {
 namespace {
 
 /// Counts how many batches were drawn.
@@ -75,3 +76,5 @@ TEST_CASE("elapse counts on from what was done before, and a batch may be counte
   CHECK(seen(ab::elapse(std::vector<std::string>{"a", "bb"})) ==
         "0/0:1 1/1:2 ");  // nothing tells: one sample each
 }
+
+}  // namespace elapse_tests

@@ -5,6 +5,9 @@
 #include "support/trace.hpp"
 
 namespace ab = abyme;
+
+namespace iteration_looper_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -135,3 +138,5 @@ TEST_CASE("a looper without a child is a fault") {
   REQUIRE(ab::faults(ground).size() == 1);
   CHECK(ab::faults(ground)[0].message == "a looper needs a child, got none; hang one on \"iteration_end\"");
 }
+
+}  // namespace iteration_looper_tests

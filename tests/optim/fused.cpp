@@ -9,6 +9,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace fused_tests {
+
 namespace to = torch::optim;
 
 namespace {
@@ -247,3 +250,5 @@ TEST_CASE("gradients are the parameters': after zero_grad nobody holds them") {
   adam.zero_grad();
   CHECK(weak.expired());
 }
+
+}  // namespace fused_tests

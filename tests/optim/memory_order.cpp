@@ -11,6 +11,7 @@
 
 namespace ab = abyme;
 
+namespace memory_order_tests {
 namespace {
 
 struct TiedNetImpl : torch::nn::Module {
@@ -100,3 +101,5 @@ TEST_CASE("memory orders of another model are refused, and none is set") {
   CHECK(refused({{"fc.weight", {1}}}) == shape("1"));
   CHECK(refused({{"fc.weight", {4, 1}}}) == "no error");
 }
+
+}  // namespace memory_order_tests

@@ -18,6 +18,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace rate_schedule_tests {
+
 namespace rates = abyme::rates;
 
 namespace {
@@ -184,3 +187,5 @@ TEST_CASE("steps, lengths and factors that mean nothing are told") {
   REQUIRE(faults.size() == 1);
   CHECK(faults[0].message == "factor must be less than 1, got 1.5; pass 0.1 for a tenth");
 }
+
+}  // namespace rate_schedule_tests

@@ -17,6 +17,7 @@
 
 namespace ab = abyme;
 
+namespace tune_tests {
 namespace {
 
 // Time that passes only where a Machine says so.
@@ -466,3 +467,5 @@ TEST_CASE("options of tune are checked") {
           ab::tune(model, torch::rand({5, 8}), {.rounds = 0});
         }) == "tune: rounds must be at least 1, got 0; pass 30");
 }
+
+}  // namespace tune_tests

@@ -12,6 +12,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace options_tests {
+
 using Lines = std::vector<std::string>;
 
 namespace {
@@ -584,3 +587,5 @@ TEST_CASE("channels-last needs a batch that abyme knows", "[options]") {
   CHECK(faults[0].message == "channels_last needs a batch that abyme knows, got one of a type of your own; "
                              "convert its inputs in the step function, or use ab::Batch");
 }
+
+}  // namespace options_tests

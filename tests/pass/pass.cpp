@@ -10,6 +10,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace pass_tests {
+
 using Lines = std::vector<std::string>;
 
 namespace {
@@ -399,3 +402,5 @@ TEST_CASE("a pass shows its model and its optimizer", "[pass]") {
   CHECK(std::get<ab::Opaque>(evaluates.get("optimizer")()).address == nullptr);
   CHECK_THROWS_AS(evaluates.get("optimizer").as<ab::Opaque>(), ab::Error);
 }
+
+}  // namespace pass_tests

@@ -9,6 +9,7 @@
 
 namespace ab = abyme;
 
+namespace supervised_pass_tests {
 namespace {
 
 struct Digest {  // a user's own type of batch
@@ -120,3 +121,5 @@ TEST_CASE("an average weighted by batch size is the average over samples, also w
         Approx(outputs.argmax(1).eq(targets).to(torch::kDouble).mean().item<double>()).epsilon(1e-6));
   CHECK(*by_batch->average() != Approx(*loss->average()).epsilon(1e-6));
 }
+
+}  // namespace supervised_pass_tests

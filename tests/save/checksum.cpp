@@ -7,6 +7,7 @@
 
 namespace ab = abyme;
 
+namespace checksum_tests {
 namespace {
 
 std::uint64_t sum_of(std::string_view text, std::uint64_t seed = 0) {
@@ -56,3 +57,5 @@ TEST_CASE("in whatever pieces the bytes come, the checksum is the same", "[check
     }
   }
 }
+
+}  // namespace checksum_tests

@@ -13,6 +13,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace early_stopping_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -108,3 +111,5 @@ TEST_CASE("patience counts in the nearest looper, and what can't be is told befo
   CHECK(tests::error_of([&] { wrong.dig(); }).find("min_delta must be at least 0, got -1") !=
         std::string::npos);
 }
+
+}  // namespace early_stopping_tests

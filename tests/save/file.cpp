@@ -15,6 +15,9 @@
 #include <unistd.h>
 
 namespace ab = abyme;
+
+namespace file_tests {
+
 using Catch::Contains;
 using tests::content;
 using tests::Folder;
@@ -222,3 +225,5 @@ TEST_CASE("what processes that are no more have left half written goes when the 
   CHECK(folder.files() == left);
   CHECK(content(folder / "a") == "whole");
 }
+
+}  // namespace file_tests

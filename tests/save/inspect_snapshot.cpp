@@ -11,6 +11,9 @@
 #include <sstream>
 
 namespace ab = abyme;
+
+namespace inspect_snapshot_tests {
+
 using Catch::Contains;
 using tests::content;
 using tests::Folder;
@@ -186,3 +189,5 @@ TEST_CASE("a damaged snapshot is summed up as far as it makes sense, and said to
   CHECK_THAT(error_of(path), Contains("the file " + path + " must") && Contains("tree"));
   CHECK_THAT(error_of(folder / "none"), Contains(folder / "none"));
 }
+
+}  // namespace inspect_snapshot_tests

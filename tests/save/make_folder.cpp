@@ -12,6 +12,9 @@
 #include <ctime>
 
 namespace ab = abyme;
+
+namespace make_folder_tests {
+
 using Catch::Contains;
 using tests::Folder;
 
@@ -126,3 +129,5 @@ TEST_CASE("dates in names sort by age; a name that is taken gets a number before
   std::filesystem::create_symlink("nowhere", folder / "a-2");
   CHECK(ab::free_path(folder / "a") == folder / "a-3");
 }
+
+}  // namespace make_folder_tests

@@ -14,6 +14,7 @@
 
 namespace ab = abyme;
 
+namespace read_back_tests {
 namespace {
 
 std::filesystem::path folder_or(const tests::Folder& fresh) {
@@ -95,3 +96,5 @@ TEST_CASE("tensors of all kinds that another program wrote", "[.read_back]") {
     });
   }
 }
+
+}  // namespace read_back_tests

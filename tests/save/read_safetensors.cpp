@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 
 namespace ab = abyme;
+
+namespace read_safetensors_tests {
+
 using Catch::Contains;
 using tests::Folder;
 
@@ -215,3 +218,5 @@ TEST_CASE("what is no file is told", "[read_safetensors]") {
   REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
   CHECK_THAT(error(folder / "pipe"), Contains("must be a plain file"));
 }
+
+}  // namespace read_safetensors_tests

@@ -11,6 +11,9 @@
 #include <cstring>
 
 namespace ab = abyme;
+
+namespace safetensors_tests {
+
 using Catch::Contains;
 using tests::content;
 using tests::Folder;
@@ -218,3 +221,5 @@ TEST_CASE("what the format can't hold is told, before anything is written", "[sa
   const tests::FullDisk full(64);
   CHECK_THAT(error_of({{"x", torch::ones({100})}}), Contains("File too large"));
 }
+
+}  // namespace safetensors_tests

@@ -15,6 +15,9 @@
 #include <set>
 
 namespace ab = abyme;
+
+namespace save_model_tests {
+
 using Catch::Contains;
 using tests::content;
 using tests::Folder;
@@ -276,3 +279,5 @@ TEST_CASE("names that are none, and two nodes that replace one file, are faults"
   CHECK_THAT(ab::faults(ground)[0].message,
              Contains("a file is written by one node, got \"./net.safetensors\""));
 }
+
+}  // namespace save_model_tests

@@ -11,6 +11,7 @@
 
 namespace ab = abyme;
 
+namespace snapshot_tests {
 namespace {
 
 struct NetImpl : torch::nn::Module {
@@ -87,3 +88,5 @@ struct Program : tests::Resumable {
 TEST_CASE("a run goes on from a snapshot at any boundary as if it had never stopped", "[snapshot]") {
   tests::check_every_boundary<Program>(100);
 }
+
+}  // namespace snapshot_tests

@@ -14,6 +14,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace snapshot_count_tests {
+
 using tests::Folder;
 using Lines = std::vector<std::string>;
 
@@ -98,3 +101,5 @@ TEST_CASE("a run that goes on has the count of its program, and the same bits as
     CHECK(resumed.epochs->counter == 4);
   }
 }
+
+}  // namespace snapshot_count_tests

@@ -11,6 +11,7 @@
 
 namespace ab = abyme;
 
+namespace snapshot_data_tests {
 namespace {
 
 const auto data = [](std::int64_t seed) {
@@ -92,3 +93,5 @@ struct AllData : tests::Resumable {
 TEST_CASE("a run goes on in the middle of every kind of data", "[snapshot]") {
   tests::check_every_boundary<AllData>(100);
 }
+
+}  // namespace snapshot_data_tests

@@ -24,6 +24,9 @@
 #include <unistd.h>
 
 namespace ab = abyme;
+
+namespace snapshot_edges_tests {
+
 using tests::content, tests::Folder;
 using Lines = std::vector<std::string>;
 
@@ -489,3 +492,5 @@ TEST_CASE("a signal stops a run in order, behind a snapshot where there is a Sna
   caught = 0;
   ::signal(SIGTERM, before);
 }
+
+}  // namespace snapshot_edges_tests

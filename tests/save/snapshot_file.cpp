@@ -10,6 +10,9 @@
 #include "support/full_disk.hpp"
 
 namespace ab = abyme;
+
+namespace snapshot_file_tests {
+
 using Catch::Contains;
 using tests::content;
 using tests::Folder;
@@ -164,3 +167,5 @@ TEST_CASE("a file is inspected without loading it: metadata, names, shapes, chec
   CHECK(ab::inspect(folder / "b").checksum == ab::ChecksumState::none);
   CHECK_THROWS_WITH(ab::inspect(folder / "c"), Contains("must be readable"));
 }
+
+}  // namespace snapshot_file_tests

@@ -12,6 +12,9 @@
 #include <memory>
 
 namespace ab = abyme;
+
+namespace snapshot_folder_tests {
+
 using Catch::Contains;
 using tests::Child;
 using tests::content;
@@ -319,3 +322,5 @@ TEST_CASE("killed at any moment, a run loses nothing that it had written", "[sna
   write(snapshots, 0);
   CHECK(folder.files().size() == 2);  // the lock and the last: nothing half done
 }
+
+}  // namespace snapshot_folder_tests

@@ -17,6 +17,7 @@
 
 namespace ab = abyme;
 
+namespace snapshot_history_tests {
 namespace {
 
 // Rows of several forms, an open row at boundaries, both kinds of lines.
@@ -80,3 +81,5 @@ struct Histories : tests::Resumable {
 TEST_CASE("a run with a history goes on from every boundary", "[snapshot]") {
   tests::check_every_boundary<Histories>(45);
 }
+
+}  // namespace snapshot_history_tests

@@ -15,6 +15,7 @@
 
 namespace ab = abyme;
 
+namespace snapshot_nodes_tests {
 namespace {
 
 // A class that keeps itself.
@@ -139,3 +140,5 @@ struct AllNodes : tests::Resumable {
 }  // namespace
 
 TEST_CASE("a run goes on in every kind of node", "[snapshot]") { tests::check_every_boundary<AllNodes>(100); }
+
+}  // namespace snapshot_nodes_tests

@@ -14,6 +14,7 @@
 
 namespace ab = abyme;
 
+namespace snapshot_optimizers_tests {
 namespace {
 
 struct OwnOptions : torch::optim::OptimizerCloneableOptions<OwnOptions> {
@@ -133,3 +134,5 @@ struct AllOptimizers : tests::Resumable {
 TEST_CASE("a run goes on between the steps of every optimizer", "[snapshot]") {
   tests::check_every_boundary<AllOptimizers>(50);
 }
+
+}  // namespace snapshot_optimizers_tests

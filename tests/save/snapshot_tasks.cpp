@@ -16,6 +16,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace snapshot_tasks_tests {
+
 namespace tasks = abyme::tasks;
 
 namespace {
@@ -96,3 +99,5 @@ struct AllTasks : tests::Resumable {
 }  // namespace
 
 TEST_CASE("a run goes on in loops of tasks", "[snapshot]") { tests::check_every_boundary<AllTasks>(50); }
+
+}  // namespace snapshot_tasks_tests

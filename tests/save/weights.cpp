@@ -8,6 +8,9 @@
 #include "support/folder.hpp"
 
 namespace ab = abyme;
+
+namespace weights_tests {
+
 using tests::Folder;
 
 namespace {
@@ -159,3 +162,5 @@ TEST_CASE("ties are told in the metadata, and made again where the values agree"
   CHECK_FALSE(content.find("a")->is_same(*content.find("c")));
   CHECK_FALSE(content.find("a")->is_same(*content.find("d")));
 }
+
+}  // namespace weights_tests

@@ -19,6 +19,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace metric_tests {
+
 using tests::error_of;
 using tests::happened;
 using tests::Trace;
@@ -277,3 +280,5 @@ struct Metrics : tests::Resumable {
 }  // namespace
 
 TEST_CASE("a run goes on in a tree with metrics", "[snapshot]") { tests::check_every_boundary<Metrics>(30); }
+
+}  // namespace metric_tests

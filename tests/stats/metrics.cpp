@@ -23,6 +23,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace metrics_tests {
+
 using ab::metrics::Average;
 using tests::error_of;
 using Lines = std::vector<std::string>;
@@ -473,3 +476,5 @@ TEST_CASE("metrics say in one sentence what is wrong, and are as they were") {
         "RocAuc: all scores must be of the same classes, got Tensor[4] after Tensor[4, 3]; use a metric for "
         "each");
 }
+
+}  // namespace metrics_tests

@@ -14,6 +14,9 @@
 #include <limits>
 
 namespace ab = abyme;
+
+namespace moving_stats_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -279,3 +282,5 @@ TEST_CASE("a window set anew holds what waits, in its order; an assignment drops
   CHECK(seen.gathered().moments().average == 2.5);
   CHECK(seen.gathered().moments().last == 3);
 }
+
+}  // namespace moving_stats_tests

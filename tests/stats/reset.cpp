@@ -8,6 +8,8 @@
 
 namespace ab = abyme;
 
+namespace reset_tests {
+
 TEST_CASE("a reset sets the states of other nodes back, and nothing of its caller's") {
   ab::IterationLooper loop(3), other(5);
   ab::PeriodicTrigger first(2), second(2), untouched(2);
@@ -32,3 +34,5 @@ TEST_CASE("a node to reset that is gone is a fault; targets are described") {
         "a node to reset must be alive, but it is gone; keep a handle of it while the tree is used");
   CHECK(ab::describe(ground).find("Reset(targets = \"every_2, (gone)\")") != std::string::npos);
 }
+
+}  // namespace reset_tests

@@ -16,6 +16,9 @@
 #include <random>
 
 namespace ab = abyme;
+
+namespace stats_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -299,3 +302,5 @@ TEST_CASE("a copy has what waited, an assignment drops what waits") {
   seen = *&seen;
   CHECK(seen.gathered().count == 3);
 }
+
+}  // namespace stats_tests

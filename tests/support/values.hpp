@@ -33,13 +33,13 @@ private:
 };
 using Values = abyme::Handle<ValuesNode>;
 
-/// The values at which a trigger dug its children.
+/// The values at which a trigger dug its children; it fails where one dug without a value.
 template <class Trigger>
-std::vector<std::optional<double>> fired(const Trigger& trigger, std::vector<std::optional<double>> values) {
-  const auto seen = std::make_shared<std::vector<std::optional<double>>>();
+std::vector<double> fired(const Trigger& trigger, std::vector<std::optional<double>> values) {
+  const auto seen = std::make_shared<std::vector<double>>();
   const auto over = std::make_shared<bool>(false);  // the child stays on the trigger
   trigger("dig", [seen, over](ValuesNode& shown) {
-    if (!*over) seen->push_back(shown.value);
+    if (!*over) seen->push_back(shown.value.value());
   });
   abyme::Ground()("dig", Values(std::move(values))("value", trigger)).dig();
   *over = true;

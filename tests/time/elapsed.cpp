@@ -11,6 +11,7 @@
 namespace ab = abyme;
 using namespace std::chrono_literals;
 
+namespace elapsed_tests {
 namespace {
 
 const ab::Date noon{std::chrono::seconds(1'700'000'000)};
@@ -97,3 +98,5 @@ TEST_CASE("an integer is a period of steps, a bool is none, and a period tells i
   CHECK((ab::steps(10) || ab::samples(64) || 1500ms).text() == "10 steps or 64 samples or 1.5 s");
   CHECK(ab::Period(noon).text() == "1700000000.000 s since 1970");
 }
+
+}  // namespace elapsed_tests

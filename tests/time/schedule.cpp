@@ -11,6 +11,9 @@
 
 namespace ab = abyme;
 using namespace std::chrono_literals;
+
+namespace schedule_tests {
+
 using tests::error_of;
 
 namespace {
@@ -143,3 +146,5 @@ TEST_CASE("periods that can't be are refused; integers and bools are no schedule
   STATIC_REQUIRE_FALSE(std::convertible_to<bool, ab::Schedule>);
   STATIC_REQUIRE(std::convertible_to<decltype(odd), ab::Schedule>);
 }
+
+}  // namespace schedule_tests

@@ -9,6 +9,9 @@
 #include <stdexcept>
 
 namespace ab = abyme;
+
+namespace timer_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -104,3 +107,5 @@ TEST_CASE("a timer is set back with the run, and when it is reset") {
   CHECK(shown(timer) == "- - - - 0");
   CHECK(timer->total.count() == 0);
 }
+
+}  // namespace timer_tests

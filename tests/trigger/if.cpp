@@ -5,6 +5,9 @@
 #include "support/trace.hpp"
 
 namespace ab = abyme;
+
+namespace if_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -46,3 +49,5 @@ TEST_CASE("the condition is a field") {
   const ab::If trigger(true);
   CHECK(trigger.get("condition").as<bool>());
 }
+
+}  // namespace if_tests

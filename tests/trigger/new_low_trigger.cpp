@@ -9,7 +9,10 @@
 #include <vector>
 
 namespace ab = abyme;
-using Fired = std::vector<std::optional<double>>;
+
+namespace new_low_trigger_tests {
+
+using Fired = std::vector<double>;
 
 TEST_CASE("a new low: the first value, then each that is strictly lower", "[trigger]") {
   CHECK(fired(ab::NewLowTrigger("value"), {3, 3, 4, 2, 2, 1.5}) == Fired{3, 2, 1.5});
@@ -41,3 +44,5 @@ TEST_CASE("a new high is the mirror", "[trigger]") {
   CHECK(fired(ab::NewHighTrigger("value"), {-3, -3, -4, NAN, 0, 0, 1}) == Fired{-3, 0, 1});
   CHECK(fired(ab::NewHighTrigger("value", {.min_delta = 1}), {1, 2, 2.5}) == Fired{1, 2.5});
 }
+
+}  // namespace new_low_trigger_tests

@@ -11,6 +11,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace on_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -115,3 +118,5 @@ TEST_CASE("a schedule with no looper above it is a fault of the walk") {
         }).find("On: a schedule needs a looper above it that counts, got none; hang it below one") !=
         std::string::npos);
 }
+
+}  // namespace on_tests

@@ -6,6 +6,9 @@
 #include "support/trace.hpp"
 
 namespace ab = abyme;
+
+namespace periodic_trigger_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -98,3 +101,5 @@ TEST_CASE("its fields") {
   CHECK(trigger.get("wait_periods").as<std::int64_t>() == 2);
   CHECK(trigger.get("counter").as<std::int64_t>() == 0);
 }
+
+}  // namespace periodic_trigger_tests

@@ -9,7 +9,10 @@
 #include <vector>
 
 namespace ab = abyme;
-using Fired = std::vector<std::optional<double>>;
+
+namespace range_trigger_tests {
+
+using Fired = std::vector<double>;
 
 TEST_CASE("a range trigger takes the low end in and leaves the high end out", "[trigger]") {
   CHECK(fired(ab::RangeTrigger("value", 2, 4), {1, 2, 3.9, 4, std::nullopt, NAN, 5, 3}) == Fired{2, 3.9, 3});
@@ -22,3 +25,5 @@ TEST_CASE("without a high end the range is open", "[trigger]") {
 TEST_CASE("an empty range never fires", "[trigger]") {
   CHECK(fired(ab::RangeTrigger("value", 2, 2), {1, 2, 3}) == Fired{});
 }
+
+}  // namespace range_trigger_tests

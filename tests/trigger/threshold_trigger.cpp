@@ -12,7 +12,10 @@
 #include <vector>
 
 namespace ab = abyme;
-using Fired = std::vector<std::optional<double>>;
+
+namespace threshold_trigger_tests {
+
+using Fired = std::vector<double>;
 
 TEST_CASE("a threshold trigger fires strictly above, each time", "[trigger]") {
   CHECK(fired(ab::ThresholdTrigger("value", 2), {1, 2, 2.5, std::nullopt, NAN, 3, 0, 4}) == Fired{2.5, 3, 4});
@@ -35,3 +38,5 @@ TEST_CASE("a field that holds no number is a fault", "[trigger]") {
   CHECK(faults[0].path == "Values/value[0]/ThresholdTrigger");
   CHECK(faults[0].message == "value must be a number, got Values.text, which holds a text");
 }
+
+}  // namespace threshold_trigger_tests

@@ -8,6 +8,9 @@
 #include <sstream>
 
 namespace ab = abyme;
+
+namespace bar_text_tests {
+
 using ab::BarStyle;
 
 namespace {
@@ -75,3 +78,5 @@ TEST_CASE("integers are whole, texts and bools as they are; what is none of thes
   CHECK(shown(BarStyle::keras) == " - count: 123456 - phase: warm up - best: true - time: 1.5000 - 0.5000");
   CHECK(shown(BarStyle::tqdm) == ", count=123456, phase=warm up, best=true, time=1.5, 0.5");
 }
+
+}  // namespace bar_text_tests

@@ -15,6 +15,9 @@
 #include <stdexcept>
 
 namespace ab = abyme;
+
+namespace csv_stream_tests {
+
 using Catch::Contains;
 using tests::content;
 using tests::Folder;
@@ -204,3 +207,5 @@ TEST_CASE("what a stream shows") {
   CHECK(stream.get("separator").as<std::string>() == ";");
   CHECK(stream.get("rows").as<int>() == 0);
 }
+
+}  // namespace csv_stream_tests

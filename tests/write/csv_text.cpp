@@ -11,6 +11,8 @@
 namespace ab = abyme;
 using namespace std::chrono_literals;
 
+namespace csv_text_tests {
+
 TEST_CASE("a cell is quoted where it holds a quote, a line break or a separator, and only there") {
   const ab::CSVFormat comma, tab{"\t", "\n"}, words{" and ", "END"};
   CHECK(comma.cell("plain text; with\ttab") == "plain text; with\ttab");
@@ -84,3 +86,5 @@ TEST_CASE("separators that can't be are told") {
   CHECK(ab::CSVFormat{"\r", "\r\n"}.fault().find("neither separator nor line_separator") == 0);
   CHECK(ab::CSVFormat{"a\n", "\n"}.fault().find("neither separator nor line_separator") == 0);
 }
+
+}  // namespace csv_text_tests

@@ -15,6 +15,9 @@
 #include <stdexcept>
 
 namespace ab = abyme;
+
+namespace csv_writer_tests {
+
 using Catch::Contains;
 using tests::content;
 using tests::Folder;
@@ -543,3 +546,5 @@ TEST_CASE("what the nodes of a table show") {
   CHECK(save.get("written").as<int>() == 2);
   CHECK(save.get("filename").as<std::string>() == folder / "a.csv");
 }
+
+}  // namespace csv_writer_tests

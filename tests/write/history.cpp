@@ -24,6 +24,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace history_tests {
+
 using tests::content;
 using tests::error_of;
 using tests::Folder;
@@ -348,3 +351,5 @@ TEST_CASE("a history in a tree, as the page has it") {
   CHECK(averages == Numbers{2, 2});
   CHECK(history.collect("rate") == Numbers{0.05, 0.025});
 }
+
+}  // namespace history_tests

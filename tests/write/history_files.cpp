@@ -19,6 +19,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace history_files_tests {
+
 using tests::content;
 using tests::error_of;
 using tests::Folder;
@@ -236,3 +239,5 @@ TEST_CASE("files that hold no history are refused, with their place") {
   CHECK(error_of([&] { complex.to_jsonl(path); }) ==
         "a tensor that is written as JSON must be real, got a complex one; log torch::view_as_real of it");
 }
+
+}  // namespace history_files_tests

@@ -15,6 +15,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace jsonl_stream_tests {
+
 using tests::content;
 using tests::Folder;
 
@@ -116,3 +119,5 @@ TEST_CASE("several streams write into one text file; into one name they are a fa
   loop("end", ab::JSONLStream(folder / "a.jsonl", {"counter"}));
   CHECK(ab::faults(ab::Ground()("dig", loop)).size() == 1);
 }
+
+}  // namespace jsonl_stream_tests

@@ -11,6 +11,9 @@
 #include <vector>
 
 namespace ab = abyme;
+
+namespace logs_tests {
+
 using tests::error_of;
 
 namespace {
@@ -169,3 +172,5 @@ TEST_CASE("what is found in logs that are gone is a copy") {
   CHECK_FALSE(made().find("other"));
   CHECK_FALSE(made().collection("other"));
 }
+
+}  // namespace logs_tests

@@ -10,6 +10,7 @@
 
 namespace ab = abyme;
 
+namespace pretty_print_store_tests {
 namespace {
 
 struct ShowsNode : ab::Node {
@@ -119,3 +120,5 @@ TEST_CASE("fields that are not there and digits that can't be are faults") {
   CHECK(faults[0].message == "fields must be a field of Ground, got \"average\"; it shows reason, completed");
   CHECK(faults[1].message == "digits must be at least 1, got 0; pass 17 for all");
 }
+
+}  // namespace pretty_print_store_tests

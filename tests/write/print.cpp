@@ -12,6 +12,7 @@
 namespace ab = abyme;
 using namespace std::chrono_literals;
 
+namespace print_tests {
 namespace {
 
 // Shows one field of each kind.
@@ -157,3 +158,5 @@ TEST_CASE("a Print is a handle like any other") {
   ground.dig();
   CHECK(out.str() == "5\n5\n");
 }
+
+}  // namespace print_tests

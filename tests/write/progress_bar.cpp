@@ -20,6 +20,9 @@
 
 namespace ab = abyme;
 using namespace std::chrono_literals;
+
+namespace progress_bar_tests {
+
 using ab::BarStyle;
 using tests::Screen;
 
@@ -583,3 +586,5 @@ TEST_CASE("runs in several threads have bars at the same time") {
   CHECK(all[0] == wanted);
   CHECK(all[1] == wanted);
 }
+
+}  // namespace progress_bar_tests

@@ -18,6 +18,7 @@
 
 namespace ab = abyme;
 
+namespace read_back_tests {
 namespace {
 
 constexpr double inf = std::numeric_limits<double>::infinity();
@@ -90,3 +91,5 @@ TEST_CASE("tables of all kinds of cells, for another program to read", "[.read_b
   write("semicolon", ";", "\n");
   CHECK(std::filesystem::exists(folder + "/semicolon_stream.csv"));
 }
+
+}  // namespace read_back_tests

@@ -10,6 +10,9 @@
 #include <sstream>
 
 namespace ab = abyme;
+
+namespace store_aggregator_tests {
+
 using tests::happened;
 using tests::Trace;
 
@@ -139,3 +142,5 @@ TEST_CASE("what an aggregation shows") {
   CHECK(aggregate.get("into").as<std::string>() == "all");
   CHECK(aggregate.get("prefix").as<std::string>() == "p.");
 }
+
+}  // namespace store_aggregator_tests

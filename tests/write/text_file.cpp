@@ -13,6 +13,9 @@
 #include <stdexcept>
 
 namespace ab = abyme;
+
+namespace text_file_tests {
+
 using tests::content;
 using tests::Folder;
 
@@ -151,3 +154,5 @@ TEST_CASE("a printer shows its file where it has one") {
   CHECK(ab::Print("x")->find_field("file") == nullptr);
   CHECK(ab::Print(ab::TextFile("run.log"), "x").get("file").as<std::string>() == "run.log");
 }
+
+}  // namespace text_file_tests
