@@ -182,7 +182,8 @@ TEST_CASE("strategies have names; one's own can be registered", "[dialect]") {
   if (error_of([] { tasks::get_strategy("twice"); }) != "no error") {
     CHECK(
         error_of([] { tasks::get_strategy("twice"); }) ==
-        "get_strategy: it must be one of autocast, eager, got \"twice\"; register it, or take one of these");
+        "get_strategy: it must be one of autocast, cuda_graph, data_parallel, eager, got \"twice\"; register "
+        "it, or take one of these");
     tasks::register_strategy("twice", [] {
       return tasks::Strategy{"twice", [] { return std::make_unique<Twice>(); }};
     });

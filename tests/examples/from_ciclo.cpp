@@ -286,4 +286,53 @@ TEST_CASE("from Ciclo: an inner loop, and predictions") {
   CHECK(preds.sizes() == torch::IntArrayRef{40, 1});
 }
 
+namespace {
+
+torch::Tensor absolute_error(const torch::Tensor& outputs, const torch::Tensor& targets) {
+  return (outputs - targets).abs().mean();
+}
+
+}  // namespace
+
+TEST_CASE("from Ciclo: managed steps") {
+  auto dataset = data_of(96, 8);
+  torch::nn::Linear model(3, 1);
+  torch::optim::SGD optimizer(model->parameters(), 0.1);
+
+  const auto train_step = ab::tasks::train_step([](auto& state, const ab::Batch& batch) {
+    const torch::Tensor outputs = state.model->forward(batch.inputs);
+    state.statistics["mae"].update(outputs, batch.targets);
+    return ab::Logs().add_loss("loss", torch::mse_loss(outputs, batch.targets), {.metric = true});
+  });
+  auto managed = ab::tasks::managed(model, optimizer).with_strategy("eager");
+  managed.statistics.add("mae", ab::metrics::MeanAbsoluteError());
+
+  auto [state, history, elapsed] = ab::tasks::loop(managed, dataset, {train_step});
+
+  CHECK(state.step == 12);
+  CHECK(history.collect("metrics.loss")[11] < history.collect("metrics.loss")[0]);
+  CHECK(history.collect("stateful_metrics.mae").size() == 12);
+}
+
+TEST_CASE("from Ciclo: a ready-made state") {
+  auto train_data = data_of(96, 8), test_data = data_of(40, 20);
+  torch::nn::Linear model(3, 1);
+
+  auto state =
+      ab::tasks::create_state(model, ab::optim::Adam(model->parameters(), torch::optim::AdamOptions(1e-2)),
+                              {.losses = {{"loss", torch::nn::MSELoss()}},
+                               .metrics = {{"mae", absolute_error}, {"r2", ab::metrics::R2()}}});
+  const auto trained = ab::tasks::train_loop(state, train_data, {},
+                                             {.test_data = [&] { return test_data; }, .epoch_duration = 6});
+  const auto tested = ab::tasks::test_loop(state, test_data);
+  const auto predicted = ab::tasks::predict_loop(state, test_data);
+  const torch::Tensor preds = ab::tasks::predictions(predicted.history);
+
+  CHECK(state.step == 12);
+  const auto errors = trained.history.collect("mae_test");
+  CHECK(errors.size() == 2);
+  CHECK(tested.history.collect("mae").back() == Approx(errors.back()));
+  CHECK(preds.sizes() == torch::IntArrayRef{40, 1});
+}
+
 }  // namespace from_ciclo_tests

@@ -121,8 +121,8 @@ inline Kind kind(const Value& value) { return static_cast<Kind>(value.index()); 
 
 /// Where the one element of a tensor lies that is a float32 on the CPU; null for other tensors.
 inline const float* only_float(const at::Tensor& tensor) {
-  if (!tensor.is_cpu() || tensor.scalar_type() != at::kFloat || tensor.numel() != 1) return nullptr;
   const at::TensorImpl& held = *tensor.unsafeGetTensorImpl();  // const_data_ptr takes twice the instructions
+  if (!held.is_cpu() || held.dtype() != caffe2::TypeMeta::Make<float>() || held.numel() != 1) return nullptr;
   const at::Storage& storage = held.unsafe_storage();
   const auto* first = storage ? static_cast<const float*>(storage.data()) : nullptr;
   return first ? first + held.storage_offset() : nullptr;

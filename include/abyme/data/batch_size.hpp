@@ -23,7 +23,7 @@ void largest_dimension(const Thing& thing, std::optional<std::int64_t>& largest)
   if constexpr (std::is_convertible_v<Thing, at::Tensor>) {
     const at::Tensor& tensor = thing;
     if (!tensor.defined()) return;
-    const at::IntArrayRef sizes = tensor.sizes();
+    const at::IntArrayRef sizes = tensor.unsafeGetTensorImpl()->sizes();  // without a call
     largest = std::max(largest.value_or(0), sizes.empty() ? std::int64_t{1} : sizes[0]);
   } else if constexpr (requires { std::get<0>(thing); }) {
     std::apply(look, thing);

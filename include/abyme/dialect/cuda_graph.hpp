@@ -35,6 +35,10 @@ public:
     if (warm_up_-- > 0) {
       Logs logs = once(step);
       devices.synchronizeStream(own);
+      if (step.has_gathered())
+        throw Error(
+            "cuda_graph: a step must not update the state's statistics, which are no part of a graph; log "
+            "the metric of the batch by add_metric, and take its mean behind");
       return logs.detach();
     }
     recorded_ = step.on_own_batch();
@@ -89,12 +93,18 @@ private:
 
 /// A step is recorded as a CUDA graph after `warm_up` calls, and replayed from then on: no time between the
 /// kernels of small models. Batches have one shape; the function does nothing that a graph can't hold, such
-/// as reading a number, and is called no more: what has elapsed, and all that it decides, stays what it was.
-/// Optimizers that keep their count on the device only. \throws Error where there is no CUDA
+/// as reading a number or updating statistics, and is called no more: what has elapsed, and all that it
+/// decides, stays what it was. Optimizers that keep their count on the device only. \throws Error where there
+/// is no CUDA
 inline Strategy cuda_graph(int warm_up = 3) {
   if (!at::hasCUDA())
     throw Error("cuda_graph: it needs a CUDA device, got none on this machine; take ab::tasks::eager()");
   return {"cuda_graph", [warm_up] { return std::make_unique<reflect::CudaGraphRunner>(warm_up); }};
+}
+
+namespace reflect {
+inline const bool cuda_graph_has_a_name =
+    (register_strategy("cuda_graph", [] { return cuda_graph(); }), true);
 }
 
 }  // namespace abyme::tasks

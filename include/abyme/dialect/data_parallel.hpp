@@ -143,8 +143,9 @@ private:
 /// Each device computes an even share of the batch on a copy of the model; gradients and buffers are
 /// averaged, so that a loss which is a mean gives what one device gives for the whole batch. The model, with
 /// modules that LibTorch can clone, is on the first device. Logged losses and metrics are means over the
-/// devices, outputs joined. \param devices all CUDA devices of the machine unless given. \throws Error where
-/// there are none, or a batch can't be split evenly
+/// devices, outputs joined. The function of the step is called by a thread for each device at once: what it
+/// changes besides its state must bear that. \param devices all CUDA devices of the machine unless given.
+/// \throws Error where there are none, or a batch can't be split evenly
 inline Strategy data_parallel(std::vector<at::Device> devices = {}) {
   if (devices.empty()) {
     const auto count = at::hasCUDA() ? at::globalContext().getAcceleratorHooksInterface().deviceCount() : 0;
@@ -156,6 +157,11 @@ inline Strategy data_parallel(std::vector<at::Device> devices = {}) {
   std::string name = "data_parallel";
   for (const at::Device& device : devices) name += " " + device.str();
   return {std::move(name), [devices] { return std::make_unique<reflect::DataParallelRunner>(devices); }};
+}
+
+namespace reflect {
+inline const bool data_parallel_has_a_name =
+    (register_strategy("data_parallel", [] { return data_parallel(); }), true);
 }
 
 }  // namespace abyme::tasks

@@ -6,6 +6,7 @@
 #include <abyme/pass/model.hpp>
 #include <abyme/stats/metrics/any_metric.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -56,6 +57,10 @@ public:
         logs.add_stateful_metric(each.name, to_value(each.metric.value()));
     }
     return logs;
+  }
+  /// Whether one was asked for since the values were taken.
+  bool any_updated() const {
+    return std::any_of(all_.begin(), all_.end(), [](const Statistic& each) { return each.is_updated; });
   }
   /// Adds what `other`, which began empty, has gathered.
   void merge(const Statistics& other) {
@@ -168,6 +173,7 @@ public:
   void merge(const StepOnce& share) override {
     state_.statistics.merge(static_cast<const Owning&>(share).state.statistics);
   }
+  bool has_gathered() const override { return state_.statistics.any_updated(); }
   std::unique_ptr<StepOnce> on_own_batch() override {
     Batch batch = batch_;
     abyme::reflect::each_tensor(batch, [](at::Tensor& tensor) { tensor = tensor.clone(); });
@@ -197,6 +203,7 @@ private:
       return step.share(std::move(copy), index, count, device);
     }
     void merge(const StepOnce& share) override { step.merge(share); }
+    bool has_gathered() const override { return step.has_gathered(); }
     std::unique_ptr<StepOnce> on_own_batch() override { return step.on_own_batch(); }
     std::vector<at::Tensor> batch() const override { return step.batch(); }
 

@@ -35,6 +35,8 @@ public:
   virtual std::unique_ptr<StepOnce> share(std::shared_ptr<torch::nn::Module> copy, std::size_t index,
                                           std::size_t count, at::Device device) = 0;
   virtual void merge(const StepOnce& share) = 0;
+  /// Whether the function has updated statistics of the state.
+  virtual bool has_gathered() const = 0;
   /// The same step with its batch in tensors of its own, and these.
   virtual std::unique_ptr<StepOnce> on_own_batch() = 0;
   virtual std::vector<at::Tensor> batch() const = 0;

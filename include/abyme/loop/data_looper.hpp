@@ -87,20 +87,21 @@ public:
   }
 
   Step next(Step finished) override {
-    if (finished == events["iteration_start"]) {
-      ++counter;
-      ++steps;
-      samples += samples_in_batch();
-      return events["iteration_end"];
-    }
     if (finished == events["end"]) return done;
     if (finished == entry) {
       counter = 0;
       begin();
       return events["start"];
     }
-    draw();
-    return batch_ ? events["iteration_start"] : events["end"];
+    if (finished != events["iteration_start"]) {
+      draw();
+      if (!batch_) return events["end"];
+      if (fires(events["iteration_start"])) return events["iteration_start"];
+    }
+    ++counter;
+    ++steps;
+    samples += samples_in_batch();
+    return events["iteration_end"];
   }
 
   void check(Place& place) const override {

@@ -39,18 +39,16 @@ public:
       values_.emplace_back(value, weight);
     } else {
       values_[static_cast<std::size_t>(oldest_)] = {value, weight};
-      oldest_ = (oldest_ + 1) % std::ptrdiff_t(limit_);
+      if (++oldest_ == std::ptrdiff_t(limit_)) oldest_ = 0;
     }
   }
 
   /// Computed when somebody asks, in the order in which the values came: exact, whatever has left the window.
   const Moments& moments() const {
     if (!moments_) {
-      moments_.emplace();
-      for (std::size_t i = 0; i < values_.size(); ++i) {
-        const auto& [value, weight] = values_[(static_cast<std::size_t>(oldest_) + i) % values_.size()];
-        moments_->add(value, weight);
-      }
+      Moments moments;  // in registers, until all are in
+      each([&moments](double value, double weight) { moments.add(value, weight); });
+      moments_ = moments;
     }
     return *moments_;
   }
@@ -58,11 +56,10 @@ public:
   void save(Kept& kept) const {
     const at::Tensor all = at::empty({static_cast<std::int64_t>(values_.size()), 2}, at::kDouble);
     auto* number = static_cast<double*>(all.mutable_data_ptr());
-    for (std::size_t i = 0; i < values_.size(); ++i) {
-      const auto& [value, weight] = values_[(static_cast<std::size_t>(oldest_) + i) % values_.size()];
+    each([&number](double value, double weight) {
       *number++ = value;
       *number++ = weight;
-    }
+    });
     kept.add("values", all);
   }
   void load(const Kept& kept) {
@@ -76,6 +73,14 @@ public:
   }
 
 private:
+  // The oldest first.
+  template <class Use>
+  void each(Use use) const {
+    const auto oldest = values_.begin() + oldest_;
+    for (auto at = oldest; at != values_.end(); ++at) use(at->first, at->second);
+    for (auto at = values_.begin(); at != oldest; ++at) use(at->first, at->second);
+  }
+
   std::vector<std::pair<double, double>> values_;
   std::ptrdiff_t oldest_ = 0;
   std::size_t limit_ = 1;
