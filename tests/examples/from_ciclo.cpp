@@ -322,8 +322,8 @@ TEST_CASE("from Ciclo: a ready-made state") {
       ab::tasks::create_state(model, ab::optim::Adam(model->parameters(), torch::optim::AdamOptions(1e-2)),
                               {.losses = {{"loss", torch::nn::MSELoss()}},
                                .metrics = {{"mae", absolute_error}, {"r2", ab::metrics::R2()}}});
-  const auto trained = ab::tasks::train_loop(state, train_data, {},
-                                             {.test_data = [&] { return test_data; }, .epoch_duration = 6});
+  const auto trained = ab::tasks::train_loop(
+      state, train_data, {}, {.test_data = [] { return data_of(40, 20); }, .epoch_duration = 6});
   const auto tested = ab::tasks::test_loop(state, test_data);
   const auto predicted = ab::tasks::predict_loop(state, test_data);
   const torch::Tensor preds = ab::tasks::predictions(predicted.history);

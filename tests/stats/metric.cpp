@@ -178,7 +178,7 @@ TEST_CASE("metrics of any type are merged with their like, if they can be") {
   using ab::metrics::AnyMetric;
   const auto seen = [](auto metric, double outputs) {
     AnyMetric made(metric);
-    made.update(torch::full({2}, outputs), torch::zeros({2}), {});
+    made.update(torch::full({2}, outputs), torch::zeros({2}));
     return made;
   };
   AnyMetric error = seen(ab::metrics::MeanSquaredError(), 1), other = seen(Within(), 1);
@@ -189,6 +189,18 @@ TEST_CASE("metrics of any type are merged with their like, if they can be") {
         "metrics of one type can be merged, got MeanSquaredError and Within; merge it with its like");
   CHECK(error_of([&] { AnyMetric(Largest()).merge(AnyMetric(Largest())); }) ==
         "a metric is merged by merge(const Largest&), got Largest without; give it one");
+}
+
+TEST_CASE("a metric of any type is updated with what it takes") {
+  ab::metrics::AnyMetric mean{ab::metrics::Mean()}, error{ab::metrics::MeanSquaredError()};
+  mean.update(1.0);
+  mean.update(torch::tensor(4.0), 2);
+  CHECK(*mean.value() == 3);
+  CHECK(error_of([&] { mean.update(torch::ones({2}), torch::ones({2})); }) ==
+        "Mean: it must be updated with a number and its weight, got outputs and targets; pass a number "
+        "and its weight");
+  CHECK(error_of([&] { error.update(1.0); }) == "MeanSquaredError: it must be updated with outputs and "
+                                                "targets, got a number; pass outputs and targets");
 }
 
 TEST_CASE("a value is computed once after an update, and stays until the next") {

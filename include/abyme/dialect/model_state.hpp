@@ -76,6 +76,7 @@ struct NamedMetric {
   template <class M>
   NamedMetric(std::string name, M metric) : name(std::move(name)) {
     if constexpr (metrics::Metric<M>) {
+      static_assert(metrics::TakesPredictions<M>, "a metric of a state is updated with (outputs, targets)");
       add = [name = this->name, metric](Statistics& all) { all.add(name, metric); };
     } else {
       static_assert(std::invocable<M&, const at::Tensor&, const at::Tensor&>,

@@ -40,15 +40,17 @@ public:
     return *this;
   }
 
-  void update(const at::Tensor& outputs, const at::Tensor& targets, const at::Tensor& weights) {
+  /// Weights, one for each sample, count where the metric takes some. \throws Error where it takes no outputs
+  /// and targets, here, or no number, below
+  void update(const at::Tensor& outputs, const at::Tensor& targets, const at::Tensor& weights = {}) {
     value_.reset();
     held_->update(outputs, targets, weights);
   }
-  void update(double value, double weight) {
+  void update(double value, double weight = 1) {
     value_.reset();
     held_->update(value, weight);
   }
-  void update(const at::Tensor& value, double weight) {
+  void update(const at::Tensor& value, double weight = 1) {
     value_.reset();
     held_->update(value, weight);
   }
@@ -116,13 +118,18 @@ private:
         if (weights.defined()) return metric.update(outputs, targets, weights);
       }
       if constexpr (TakesPredictions<M>) metric.update(outputs, targets);
+      else throw Error(wrong("a number and its weight", "outputs and targets"));
     }
     void update([[maybe_unused]] double value, [[maybe_unused]] double weight) override {
       if constexpr (TakesNumber<M>) metric.update(value, weight);
+      else throw Error(wrong("outputs and targets", "a number"));
     }
     void update([[maybe_unused]] const at::Tensor& value, [[maybe_unused]] double weight) override {
       if constexpr (TakesTensor<M>) metric.update(value, weight);
-      else if constexpr (TakesNumber<M>) metric.update(number(value), weight);
+      else update(number(value), weight);
+    }
+    std::string wrong(std::string_view takes, std::string_view got) const {
+      return fmt::format("{}: it must be updated with {}, got {}; pass {}", text(), takes, got, takes);
     }
     void merge(const Base& other) override {
       const auto* same = dynamic_cast<const Held*>(&other);
