@@ -102,8 +102,8 @@ public:
       });
     kept.add("norm", norm_);
     late_.save(kept);
-    if (scale_) kept.set_part("scale", kept_of(*scale_));
-    if (average_) kept.set_part("average", kept_of(*average_));
+    if (scale_) kept.save_part("scale", *scale_);
+    if (average_) kept.save_part("average", *average_);
   }
   void load(const Kept& kept) {
     window_.batches = kept.data.at("batches").as<std::int64_t>();
@@ -252,13 +252,6 @@ private:
       }
       return anew;
     });
-  }
-
-  template <class Thing>
-  static Kept kept_of(const Thing& thing) {
-    Kept kept;
-    thing.save(kept);
-    return kept;
   }
 
   std::shared_ptr<torch::nn::Module> model_;
