@@ -119,4 +119,28 @@ TEST_CASE("a schedule with no looper above it is a fault of the walk") {
         std::string::npos);
 }
 
+TEST_CASE("a schedule in samples where none are counted is a fault of the walk") {
+  const auto told = [](ab::Schedule schedule) {
+    ab::DataLooper data(batches);
+    ab::IterationLooper epochs(2);
+    data("iteration_end", ab::On(schedule)("dig", [] {}));
+    epochs("iteration_start", data).at("iteration_end", ab::On(schedule)("dig", [] {}));
+    ab::Ground ground;
+    ground("dig", epochs);
+    return tests::error_of([&] { ground.dig(); });
+  };
+  const std::string fault = "On: a schedule in samples needs a looper above it that shows samples, got "
+                            "IterationLooper; hang it below a "
+                            "DataLooper, or count steps";
+  for (const ab::Schedule& schedule :
+       {ab::every(ab::samples(10)), ab::every(5) || !ab::every(ab::samples(10)),
+        ab::after(ab::samples(10)).every(2), ab::Schedule(ab::after(ab::samples(10))),
+        ab::piecewise(ab::every(2), {{10, ab::every(ab::samples(3))}})}) {
+    const std::string error = told(schedule);
+    CHECK(error.find(fault) != std::string::npos);
+    CHECK(error.find(fault, error.find(fault) + 1) == std::string::npos);  // below the data it is right
+  }
+  CHECK(told(ab::every(2) && [](const ab::Elapsed& elapsed) { return elapsed.samples == 0; }) == "no error");
+}
+
 }  // namespace on_tests

@@ -115,6 +115,13 @@ public:
     }
     return false;
   }
+  /// The nearest looper above that counts, whose `elapsed()` a run reads here; null where there is none.
+  const Node* looper() const {
+    for (auto at = walk_.visits_[visit_].parent; at != Walk::none; at = walk_.visits_[at].parent) {
+      if (const Node* node = walk_.visits_[at].link.node; node->type().elapsed) return node;
+    }
+    return nullptr;
+  }
   /// All nodes of the tree, each once.
   const std::vector<Node*>& nodes() const { return walk_.nodes(); }
   const Walk& walk() const { return walk_; }

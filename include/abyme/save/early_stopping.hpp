@@ -89,8 +89,7 @@ public:
                               }});
   }
   void check(Place& place) const override {
-    if (!below_a_looper(place))
-      place.fault("patience needs a looper above it that counts, got none; hang it below one");
+    need_looper(place, "patience", period.samples.has_value());
     if (period.date) place.fault("patience must be in steps, samples or time, got a date; pass one of these");
     if (options.min_delta < 0)
       place.fault(fmt::format("min_delta must be at least 0, got {}; pass 0 to count every improvement",

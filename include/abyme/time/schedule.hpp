@@ -48,6 +48,9 @@ public:
   /// Whether it is due now.
   bool operator()(const Elapsed& elapsed) { return rule_->due(elapsed); }
 
+  /// Whether samples decide in it, as `every(ab::samples(1000))` says. (Of a callable nobody knows.)
+  bool counts_samples() const { return rule_->counts_samples(); }
+
   /// As it was written: `every 1000 steps or every 300 s`.
   std::string text() const { return rule_->text(); }
 
@@ -67,6 +70,7 @@ private:
     virtual bool due(const Elapsed& elapsed) = 0;
     virtual std::unique_ptr<AnyRule> clone() const = 0;
     virtual std::string text() const = 0;
+    virtual bool counts_samples() const = 0;
     virtual void save(Kept& kept) const = 0;
     virtual void load(const Kept& kept) = 0;
   };
@@ -78,6 +82,10 @@ private:
     std::string text() const override {
       if constexpr (requires { rule.text(); }) return rule.text();
       else return "callable";
+    }
+    bool counts_samples() const override {
+      if constexpr (requires { rule.counts_samples(); }) return rule.counts_samples();
+      else return false;
     }
     void save(Kept& kept) const override {
       if constexpr (reflect::SelfKeeping<Rule>) rule.save(kept);
@@ -109,6 +117,7 @@ struct Every {
     return due;
   }
   std::string text() const { return "every " + period.text(); }
+  bool counts_samples() const { return period.samples.has_value(); }
   void save(Kept& kept) const {
     keep(kept, "samples", samples);
     keep(kept, "times", times);
@@ -139,6 +148,12 @@ struct Piecewise {
       text += fmt::format(", after {} {}", pieces[i].first.text(), pieces[i].second.text());
     return text;
   }
+  bool counts_samples() const {
+    for (const auto& [from, schedule] : pieces) {
+      if (from.samples || schedule.counts_samples()) return true;
+    }
+    return false;
+  }
   void save(Kept& kept) const {
     keep(kept, "turn", turn);
     keep(kept, "since", since);
@@ -162,6 +177,7 @@ struct Both {
   std::string text() const {
     return fmt::format("({} {} {})", first.text(), all ? "and" : "or", second.text());
   }
+  bool counts_samples() const { return first.counts_samples() || second.counts_samples(); }
   void save(Kept& kept) const {
     keep(kept, "first", first);
     keep(kept, "second", second);
@@ -176,6 +192,7 @@ struct Not {
   Schedule schedule;
   bool operator()(const Elapsed& elapsed) { return !schedule(elapsed); }
   std::string text() const { return "not " + schedule.text(); }
+  bool counts_samples() const { return schedule.counts_samples(); }
   void save(Kept& kept) const { schedule.save(kept); }
   void load(const Kept& kept) { schedule.load(kept); }
 };
@@ -185,11 +202,13 @@ template <class Rule>
 struct Told {
   Rule rule;
   std::string words;
+  bool in_samples = false;
   bool operator()(const Elapsed& elapsed) { return rule(elapsed); }
   std::string text() const { return words; }
+  bool counts_samples() const { return in_samples; }
 };
 template <class Rule>
-Told(Rule, std::string) -> Told<Rule>;  // for clang 16
+Told(Rule, std::string, bool = false) -> Told<Rule>;  // for clang 16
 
 inline void check_amounts(const Period& period, std::string_view who, std::int64_t least) {
   const auto check = [&](const auto& unit, auto count) {
@@ -245,7 +264,7 @@ class After : public Schedule {
 public:
   explicit After(Period period)
       : Schedule(reflect::Told{[period](const Elapsed& elapsed) { return period.reached(elapsed); },
-                               "after " + period.text()}),
+                               "after " + period.text(), period.samples.has_value()}),
         period_(std::move(period)) {}
 
   Schedule then(Schedule schedule) const {

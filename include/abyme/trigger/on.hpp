@@ -4,16 +4,22 @@
 #include <abyme/time/schedule.hpp>
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace abyme {
 
-/// Whether a looper that counts is above this place: one whose `elapsed()` a run can read there.
-inline bool below_a_looper(const Place& place) {
-  for (const Node* node : place.nodes()) {
-    if (node->type().elapsed && place.below(*node)) return true;
+/// A fault where no looper above this place counts what `who` goes by.
+inline void need_looper(const Place& place, std::string_view who, bool in_samples) {
+  const Node* looper = place.looper();
+  if (!looper) {
+    place.fault(fmt::format("{} needs a looper above it that counts, got none; hang it below one", who));
+  } else if (in_samples && !looper->find_field("samples")) {
+    place.fault(
+        fmt::format("{} in samples needs a looper above it that shows samples, got {}; hang it below a "
+                    "DataLooper, or count steps",
+                    who, looper->name()));
   }
-  return false;
 }
 
 /// Digs its children when a schedule is due: `train_data("iteration_end", ab::On(ab::every(1000) ||
@@ -40,10 +46,7 @@ public:
     return schedule(*run()->elapsed()) ? events["dig"] : done;
   }
 
-  void check(Place& place) const override {
-    if (!below_a_looper(place))
-      place.fault("a schedule needs a looper above it that counts, got none; hang it below one");
-  }
+  void check(Place& place) const override { need_looper(place, "a schedule", schedule.counts_samples()); }
 };
 using On = Handle<OnNode>;
 

@@ -23,10 +23,7 @@ inline void hold_rows(Holdings& holdings, HistoryRows& rows) {
 
 /// A fault where no looper above the place counts what a row is stamped with.
 inline void need_looper(Place& place) {
-  for (const Node* node : place.nodes()) {
-    if (node->type().elapsed && place.below(*node)) return;
-  }
-  place.fault("a row is stamped by the looper above it, got none; hang it below one");
+  if (!place.looper()) place.fault("a row is stamped by the looper above it, got none; hang it below one");
 }
 
 /// What the nodes of a `History` share.
