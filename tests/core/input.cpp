@@ -100,9 +100,6 @@ ab::Look gone() { return ab::IterationLooper(3).get("counter"); }
 
 }  // namespace
 
-/// In another file lies another type of this name: see value.cpp.
-const ab::TypeId& batch_of_input_test() { return ab::type_id<Batch>; }
-
 TEST_CASE("inputs of every type from constants") {
   CHECK(reads<bool>(true) == "true");
   CHECK(reads<std::int64_t>(3) == "3");
@@ -313,3 +310,13 @@ TEST_CASE("an input can be given anew between runs and while one runs") {
 }
 
 }  // namespace input_tests
+
+// Another type of the name that one in value.cpp has.
+namespace value_tests {
+
+namespace {
+struct Batch {};
+}  // namespace
+const ab::TypeId& batch_of_input_test() { return ab::type_id<Batch>; }
+
+}  // namespace value_tests
