@@ -1,9 +1,11 @@
 #pragma once
 
 #include <abyme/core/kept.hpp>
+#include <abyme/core/slots.hpp>
 #include <abyme/core/value.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -53,7 +55,7 @@ struct FieldEntry {
 /// A field that the node shows: a data member, or a const member function that computes it.
 template <class Member>
 consteval auto field(std::string_view name, Member member) {
-  return std::tuple{FieldEntry<Member>{name, member}};
+  return FieldEntry<Member>{name, member};
 }
 
 /// A field that is shown, set back when a ground digs, and kept by snapshots: a data member that can be
@@ -61,21 +63,33 @@ consteval auto field(std::string_view name, Member member) {
 template <class Member>
 consteval auto state(std::string_view name, Member member) {
   static_assert(std::is_member_object_pointer_v<Member>, "a state is a data member");
-  return std::tuple{FieldEntry<Member>{name, member, true, false}};
+  return FieldEntry<Member>{name, member, true, false};
 }
 
 /// A field that is shown and printed by `describe`: what the node was made with, beside its options and
 /// inputs.
 template <class Member>
 consteval auto option(std::string_view name, Member member) {
-  return std::tuple{FieldEntry<Member>{name, member, false, true}};
+  return FieldEntry<Member>{name, member, false, true};
 }
+
+/// The rows of a node's table, in order.
+template <class... Members>
+struct FieldTable : reflect::Slots<FieldEntry<Members>...> {
+  static constexpr std::size_t size = sizeof...(Members);
+};
 
 /// The table of a node: `static constexpr auto fields = ab::fields(ab::field("factor",
 /// &WarmUpNode::factor));` The table of a base class may stand in it: `ab::fields(Base::fields, ...)`.
-template <class... Entries>
-consteval auto fields(Entries... entries) {
-  return std::tuple_cat(entries...);
+template <class... Members>
+consteval auto fields(FieldEntry<Members>... entries) {
+  return FieldTable<Members...>{{{entries}...}};
+}
+template <class... BaseMembers, class... Members>
+consteval auto fields(FieldTable<BaseMembers...> base, FieldEntry<Members>... entries) {
+  return [&]<std::size_t... I>(std::index_sequence<I...>) {
+    return FieldTable<BaseMembers..., Members...>{{{reflect::slot<I>(base)}..., {entries}...}};
+  }(std::index_sequence_for<BaseMembers...>{});
 }
 
 namespace reflect {
@@ -199,7 +213,7 @@ template <class NodeClass, std::size_t Index>
 struct GetField {
   template <class Self>
   constexpr decltype(auto) operator()(Self& self) const {
-    constexpr auto member = std::get<Index>(NodeClass::fields).member;
+    constexpr auto member = slot<Index>(NodeClass::fields).member;
     if constexpr (std::is_member_object_pointer_v<decltype(member)>) return (self.*member);
     else return (self.*member)();
   }
@@ -215,18 +229,17 @@ struct GetOption {
 
 template <class NodeClass, std::size_t Index>
 constexpr Field make_row() {
-  constexpr auto entry = std::get<Index>(NodeClass::fields);
+  constexpr auto entry = slot<Index>(NodeClass::fields);
   using Get = GetField<NodeClass, Index>;
   Field row = make_field<NodeClass>(entry.name, entry.state, entry.option, Get{});
   using Member = std::remove_cvref_t<decltype(Get{}(std::declval<NodeClass&>()))>;
   if constexpr (entry.state) {
     if constexpr (Keepable<Member>) {
       row.save = [](const Node& node, Kept& kept) {
-        keep<Member>(kept, std::get<Index>(NodeClass::fields).name,
-                     Get{}(static_cast<const NodeClass&>(node)));
+        keep<Member>(kept, slot<Index>(NodeClass::fields).name, Get{}(static_cast<const NodeClass&>(node)));
       };
       row.load = [](Node& node, const Kept& kept) {
-        put_back<Member>(kept, std::get<Index>(NodeClass::fields).name, Get{}(static_cast<NodeClass&>(node)));
+        put_back<Member>(kept, slot<Index>(NodeClass::fields).name, Get{}(static_cast<NodeClass&>(node)));
       };
     }
   }

@@ -28,7 +28,7 @@ public:
   /// work.
   static constexpr Events<0> events{};
   /// What it shows: `ab::fields(ab::field("factor", &WarmUpNode::factor))`.
-  static constexpr std::tuple<> fields{};
+  static constexpr FieldTable<> fields{};
   /// With a member `Options options`: an aggregate, whose members are shown as fields and printed by
   /// `describe`.
   using Options = NoOptions;

@@ -2,13 +2,15 @@
 
 #include <abyme/core/field.hpp>
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
-#include <tuple>
+#include <type_traits>
 #include <utility>
 
 namespace abyme {
@@ -46,7 +48,7 @@ T copy_state(const T& state) {
 template <class NodeClass>
 struct Tables {
   using Options = typename NodeClass::Options;
-  static constexpr std::size_t own = std::tuple_size_v<decltype(NodeClass::fields)>;
+  static constexpr std::size_t own = NodeClass::fields.size;
   static constexpr std::size_t options = std::same_as<Options, NoOptions> ? 0 : member_count<Options>;
 
   static constexpr auto fields = []<std::size_t... F, std::size_t... O>(std::index_sequence<F...>,
@@ -54,44 +56,35 @@ struct Tables {
     return std::array<Field, own + options>{make_row<NodeClass, F>()..., make_option<NodeClass, O>()...};
   }(std::make_index_sequence<own>{}, std::make_index_sequence<options>{});
 
-  // The states as one tuple: () for a field that is none.
+  static constexpr std::size_t states =
+      std::count_if(fields.begin(), fields.end(), std::mem_fn(&Field::state));
+  // Where the states stand in the table.
+  static constexpr auto state_at = [] {
+    std::array<std::size_t, states> places{};
+    for (std::size_t i = 0, place = 0; i < fields.size(); ++i) {
+      if (fields[i].state) places[place++] = i;
+    }
+    return places;
+  }();
   template <std::size_t Index>
-  static auto state_of(const NodeClass& node) {
-    if constexpr (std::get<Index>(NodeClass::fields).state)
-      return std::tuple{copy_state(GetField<NodeClass, Index>{}(node))};
-    else return std::tuple{};
+  static auto& state(auto& node) {
+    return GetField<NodeClass, state_at[Index]>{}(node);
   }
   static auto states_of(const NodeClass& node) {
-    return [&]<std::size_t... F>(std::index_sequence<F...>) {
-      return std::tuple_cat(state_of<F>(node)...);
-    }(std::make_index_sequence<own>{});
+    return [&]<std::size_t... S>(std::index_sequence<S...>) {
+      return Slots<std::remove_cvref_t<decltype(state<S>(node))>...>{{copy_state(state<S>(node))}...};
+    }(std::make_index_sequence<states>{});
   }
-  static constexpr bool has_state = [] {
-    for (const Field& row : fields) {
-      if (row.state) return true;
-    }
-    return false;
-  }();
   static std::shared_ptr<void> copy(const Node& node) {
     using States = decltype(states_of(static_cast<const NodeClass&>(node)));
     return std::make_shared<States>(states_of(static_cast<const NodeClass&>(node)));
   }
   static void put(Node& node, const void* kept) {
     auto& self = static_cast<NodeClass&>(node);
-    using States = decltype(states_of(self));
-    const auto& states = *static_cast<const States*>(kept);
-    [&]<std::size_t... F>(std::index_sequence<F...>) {
-      (put_one<F>(self, states), ...);
-    }(std::make_index_sequence<own>{});
-  }
-  template <std::size_t Index, class States>
-  static void put_one(NodeClass& self, const States& states) {
-    if constexpr (std::get<Index>(NodeClass::fields).state) {
-      constexpr std::size_t place = []<std::size_t... F>(std::index_sequence<F...>) {
-        return (std::size_t{0} + ... + std::size_t{std::get<F>(NodeClass::fields).state});
-      }(std::make_index_sequence<Index>{});
-      GetField<NodeClass, Index>{}(self) = copy_state(std::get<place>(states));
-    }
+    const auto& copies = *static_cast<const decltype(states_of(self))*>(kept);
+    [&]<std::size_t... S>(std::index_sequence<S...>) {
+      ((state<S>(self) = copy_state(slot<S>(copies))), ...);
+    }(std::make_index_sequence<states>{});
   }
 };
 
@@ -109,7 +102,7 @@ consteval NodeType make_node_type() {
   type.events = NodeClass::events.names;
   type.fields = Tables<NodeClass>::fields;
   type.transparent = NodeClass::transparent;
-  if constexpr (Tables<NodeClass>::has_state) {
+  if constexpr (Tables<NodeClass>::states > 0) {
     type.copy_state = &Tables<NodeClass>::copy;
     type.put_state = &Tables<NodeClass>::put;
   }
