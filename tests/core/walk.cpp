@@ -110,7 +110,7 @@ epochs/iteration_start[3]/PeriodicTrigger: period must be at least 1, got 0; pas
 epochs/iteration_start[4]/If: condition must be a field of epochs, got "data"; it shows count, counter, total, fraction, steps
 epochs/iteration_start[5]/images/iteration_end[1]/Stats: value must be a field of images, got "loss"; it shows data, counter, total, fraction, last, steps, samples, done_before
 epochs/iteration_start[5]/images/iteration_end[2]/Print: a format spec must fit its value, got "{:d}" for caller.fraction, which is a number (...); change the spec
-epochs/iteration_start[6]/DataLooper/iteration_end[0]/takes: data must be of type Image or int, got DataLooper.data, which is Sentence; take that type, or map the source to yours
+epochs/iteration_start[6]/DataLooper/iteration_end[0]/takes: data must be of type walk_tests::Image or int, got DataLooper.data, which is walk_tests::Sentence; take that type, or map the source to yours
 epochs/iteration_end[0]/If/dig[0]/Call: a callable is given its caller, it takes Stats, got IterationLooper; change its parameter, or hang it elsewhere
 epochs/iteration_end[1]/If: the callable for condition is given the caller, it takes Stats, got IterationLooper; change its parameter, or hang the node elsewhere
 epochs/iteration_end[2]/PeriodicTrigger: period must be an integer, got a callable that returns a text
