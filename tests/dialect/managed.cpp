@@ -94,16 +94,18 @@ TEST_CASE("a managed step differentiates the sum of its losses, as a loop by han
 
 TEST_CASE("a step without gradients evaluates, and changes nothing but its statistics", "[dialect]") {
   const auto model = model_of(1), before = model_of(1);
-  bool had_gradients = true;
+  bool had_gradients = true, was_training = true;
   const auto evaluate = tasks::step([&](auto& state, const ab::Batch& batch, const ab::Elapsed&) {
     const torch::Tensor outputs = state.model->forward(batch.inputs);
     had_gradients = outputs.requires_grad();
+    was_training = state.model->is_training();
     state.statistics["accuracy"].update(outputs, batch.targets, {});
     return ab::Logs();
   });
   const auto result = tasks::loop(state_of(model), batches(), {evaluate});
   CHECK_FALSE(had_gradients);
-  CHECK_FALSE(model->is_training());
+  CHECK_FALSE(was_training);
+  CHECK(model->is_training());  // put back
   CHECK(difference(model, before) == 0);
   CHECK(result.state.step == 0);
   CHECK(result.history.size() == 5);

@@ -104,14 +104,15 @@ TEST_CASE("a state that snapshots can't hold is told before the first batch") {
   };
   const std::string rule =
       ": the state is a struct whose members are models, optimizers and values, or a class with save and "
-      "load, got one that is neither; leave its constructors out, or write these";
+      "load, got state, a ";
   const auto run = [](const tasks::NodeTask& task) {
     tasks::loop(Closed(1), std::vector<int>(3), {[] { return ab::Logs().add_metric("loss", 1); }, task});
   };
   const tests::Folder folder;
-  CHECK(tests::error_of([&] { run(tasks::checkpoint(folder / "runs")); }) == "checkpoint" + rule);
-  CHECK(tests::error_of([&] { run(tasks::early_stopping("loss", 5, {.restore_best = true})); }) ==
-        "early_stopping" + rule);
+  CHECK(tests::error_of([&] { run(tasks::checkpoint(folder / "runs")); }).starts_with("checkpoint" + rule));
+  CHECK(tests::error_of([&] {
+          run(tasks::early_stopping("loss", 5, {.restore_best = true}));
+        }).starts_with("early_stopping" + rule));
   run(tasks::early_stopping("loss", 5));
 }
 

@@ -326,6 +326,8 @@ TEST_CASE("the tree of a loop is one like any other") {
             Break(target = "DataLooper", reason = "stop reached")
     Call
     Call
+  final
+    Call
 )");
   ground.dig();
   ground.dig();  // a new run: the history begins anew, the state is the user's

@@ -31,25 +31,30 @@ public:
     const c10::impl::VirtualGuardImpl devices(device.type());
     const c10::Stream own = devices.getStreamFromGlobalPool(device), outer = devices.getStream(device);
     devices.synchronizeStream(outer);
-    const c10::StreamGuard on_own(own);
-    if (warm_up_-- > 0) {
-      Logs logs = once(step);
-      devices.synchronizeStream(own);
-      if (step.has_gathered())
-        throw Error(
-            "cuda_graph: a step must not update the state's statistics, which are no part of a graph; log "
-            "the metric of the batch by add_metric, and take its mean behind");
-      return logs.detach();
+    const bool is_warm = warm_up_-- <= 0;
+    Logs logs;
+    {
+      const c10::StreamGuard on_own(own);
+      if (!is_warm) logs = once(step);
+      else record(step);
     }
+    devices.synchronizeStream(own);
+    if (is_warm) return replay(step);
+    if (step.has_gathered())
+      throw Error(
+          "cuda_graph: a step must not update the state's statistics, which are no part of a graph; log "
+          "the metric of the batch by add_metric, and take its mean behind");
+    return logs.detach();
+  }
+
+private:
+  void record(StepOnce& step) {
     recorded_ = step.on_own_batch();
     graph_.emplace();
     graph_->capture_begin();
     logs_ = once(*recorded_).detach();
     graph_->capture_end();
-    return replay(step);
   }
-
-private:
   static Logs once(StepOnce& step) {
     const at::AutoGradMode with_gradients(step.trains());
     // Gradients stay where they are: the graph writes there again.
@@ -99,7 +104,8 @@ private:
 inline Strategy cuda_graph(int warm_up = 3) {
   if (!at::hasCUDA())
     throw Error("cuda_graph: it needs a CUDA device, got none on this machine; take ab::tasks::eager()");
-  return {"cuda_graph", [warm_up] { return std::make_unique<reflect::CudaGraphRunner>(warm_up); }};
+  return {"cuda_graph", [warm_up] { return std::make_unique<reflect::CudaGraphRunner>(warm_up); },
+          /*gathers=*/false};
 }
 
 namespace reflect {

@@ -54,8 +54,8 @@ public:
     if (step.trains()) {
       average_gradients(*model);
       step.optimizer().step();
+      average_buffers(*model);
     }
-    average_buffers(*model);
     for (const auto& share : shares) step.merge(*share);
     return joined(logs);
   }

@@ -25,14 +25,25 @@ struct InnerLoopOptions {
   Aggregation aggregation = {};  ///< the last value of each entry, unless said otherwise
 };
 
-/// Test data, made anew for each evaluation by a function that returns what a `DataLooper` takes.
+namespace reflect {
+// A range, or what a pointer to one points to.
+auto& range_in(auto& made) {
+  if constexpr (requires { std::begin(made); }) return made;
+  else return *made;
+}
+}  // namespace reflect
+
+/// Test data, made anew for each evaluation by a function that returns a range of batches, or a pointer to
+/// one, as `torch::data::make_data_loader` does.
 template <class Batch>
 class TestData {
 public:
   TestData() = default;
   template <class Make>
     requires requires(Make& make) {
-      { *std::begin(std::declval<decltype(make())&>()) } -> std::convertible_to<const Batch&>;
+      {
+        *std::begin(reflect::range_in(std::declval<decltype(make())&>()))
+      } -> std::convertible_to<const Batch&>;
     }
   TestData(Make make) : looper_([make] {
                           return DataLooper(Remade<Make>{make, {}});
@@ -51,11 +62,15 @@ private:
       operator Data() const { return make(); }
     };
     std::optional<Data> data;
+    std::int64_t begun = 0;
+    bool may_draw_at_random() const { return true; }
+    std::int64_t orders_drawn() const { return begun; }
     auto begin() {
+      ++begun;
       data.emplace(Making{make});  // in its place: it may be one that can't be moved
-      return std::begin(*data);
+      return std::begin(reflect::range_in(*data));
     }
-    auto end() { return std::end(*data); }
+    auto end() { return std::end(reflect::range_in(*data)); }
   };
   std::function<DataLooper()> looper_;
 };
@@ -120,7 +135,12 @@ struct Sorted {
         places.add(task.place, task.callbacks);
       }
     }
-    for (const auto& callback : callbacks) places.add(callback.places);
+    for (const auto& callback : callbacks) {
+      for (const auto& [place, callables] : callback.places) {
+        if (callback.is_node) check_place(place, allowed);
+        places.add(place, callables);
+      }
+    }
   }
 
   Callbacks<State, Batch> at(std::initializer_list<std::string_view> names) const {
@@ -168,8 +188,9 @@ Callback<State, Batch> evaluation(const Sorted<State, Batch>& sorted,
     const History rows = built.loop->history;
     ground(
         "dig", [rows] { rows.clear(); }, built.ground,
-        [outer, rows, looper = built.looper, way = options.evaluation.aggregation,
-         suffix = options.test_name] { outer->log(aggregate(rows, looper->elapsed(), way, suffix)); });
+        [outer, rows, loop = built.loop, way = options.evaluation.aggregation, suffix = options.test_name] {
+          outer->log(aggregate(rows, loop->elapsed, way, suffix));
+        });
     return ground;
   });
 }
@@ -181,7 +202,10 @@ Callback<State, Batch> end_of_epoch(const Sorted<State, Batch>& sorted,
   using Loop = std::shared_ptr<LoopState<State, Batch>>;
   return Callback<State, Batch>::made_by(
       [sorted, options](const Loop& loop, const LoopParts& parts) -> Child {
-        const On on(WithThisStep{every(*options.epoch_duration), parts.looper.shared()});
+        Schedule end = every(*options.epoch_duration);
+        end(parts.initial);  // an epoch that ends there is over
+        const On on(WithThisStep{std::move(end), parts.looper.shared()});
+        parts.begin_anew->push_back(on.shared());
         on("dig", sorted.at({"reset_step", "on_reset_step"}).make(loop, parts));
         if (options.test_data) on("dig", evaluation(sorted, options).make(loop, parts));
         on("dig", sorted.at({"on_epoch_end"}).make(loop, parts));
@@ -197,6 +221,10 @@ BuiltLoop<State, Batch> build_train(Held&& state, Data&& data, const std::vector
                                      "reset_step", "on_reset_step", "on_epoch_end", "on_train_batch_end",
                                      "on_train_end", "on_test_begin", "on_test_batch_begin", "test_step",
                                      "on_test_step", "on_test_batch_end", "on_test_end"});
+  if (options.test_data && !options.epoch_duration)
+    throw Error(
+        "train_loop: test_data is for the end of each epoch, got no epoch_duration; pass one, such as "
+        ".epoch_duration = 1000");
   Callbacks<State, Batch> step = sorted.at({"on_train_batch_begin", "train_step", "on_train_step"});
   if (options.epoch_duration) step.add(end_of_epoch(sorted, options));
   step.add(sorted.at({"on_train_batch_end"}));

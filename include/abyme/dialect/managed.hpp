@@ -118,10 +118,16 @@ struct Managed {
   Managed with_strategy(const std::string& name) const { return with_strategy(get_strategy(name)); }
 };
 
+/// `torch::nn::Sequential` and all that `TORCH_MODULE` makes.
+template <class Model>
+concept ModuleHolderLike = ModelLike<Model> && requires(const std::remove_cvref_t<Model>& model) {
+  typename std::remove_cvref_t<Model>::ContainedType;
+  model.ptr();
+};
+
 /// \param model a module holder, which is shared; \param optimizer as in a pass: an rvalue is owned, an
 /// lvalue borrowed
-template <class Model, OptimizerLike Optimizer>
-  requires(ModelLike<Model>)
+template <ModuleHolderLike Model, OptimizerLike Optimizer>
 Managed<std::remove_cvref_t<Model>> managed(Model&& model, Optimizer&& optimizer,
                                             Strategy strategy = eager()) {
   return {std::forward<Model>(model), own_or_borrow(std::forward<Optimizer>(optimizer)), std::move(strategy)};
@@ -221,6 +227,26 @@ private:
   std::shared_ptr<torch::nn::Module> model_;
 };
 
+// A module's mode, put back behind: what is frozen inside stays so.
+class Mode {
+public:
+  Mode(torch::nn::Module& module, bool training) {
+    if (module.is_training() == training) return;
+    for (const auto& each : module.modules()) before_.emplace_back(each, each->is_training());
+    module.train(training);
+  }
+  ~Mode() {
+    for (const auto& [module, training] : before_) {  // parents first: a module sets all below it
+      if (module->is_training() != training) module->train(training);
+    }
+  }
+  Mode(const Mode&) = delete;
+  Mode& operator=(const Mode&) = delete;
+
+private:
+  std::vector<std::pair<std::shared_ptr<torch::nn::Module>, bool>> before_;
+};
+
 // What runs a step function: made anew for each strategy, and for each copy of the function.
 class RunnerOf {
 public:
@@ -256,7 +282,7 @@ public:
 
   template <ManagedLike State, class Batch>
   Logs operator()(State& state, const Batch& batch, const Elapsed& elapsed = {}) {
-    if (state.model->is_training() != Trains) state.model->train(Trains);
+    const reflect::Mode mode(*state.model, Trains);
     reflect::StepOf<State, Batch, F> step(function_, state, batch, elapsed, Trains);
     Logs logs = runner_(state.strategy).run(step);
     if (Trains) ++state.step;
@@ -268,9 +294,16 @@ private:
   reflect::RunnerOf runner_;
 };
 
+namespace reflect {
+template <>
+inline constexpr bool is_code<Strategy> = true;
+template <class F, bool Trains>
+inline constexpr bool is_code<ManagedStep<F, Trains>> = true;
+}  // namespace reflect
+
 /// A step function that trains a `Managed` state: `function`, of the first of (state, batch, elapsed),
 /// returns `ab::Logs` with at least one loss; the sum of all its losses is differentiated, and the optimizer
-/// applied, as the state's strategy says. The model is in training mode.
+/// applied, as the state's strategy says. The model is in training mode meanwhile, and put back.
 ///
 ///     auto train = ab::tasks::train_step([](auto& state, const ab::Batch& batch) {
 ///       const auto outputs = state.model->forward(batch.inputs);

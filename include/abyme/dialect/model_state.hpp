@@ -67,6 +67,11 @@ struct MeanOf {
 };
 }  // namespace reflect
 
+namespace reflect {
+template <>
+inline constexpr bool is_code<NamedLoss> = true;
+}  // namespace reflect
+
 /// A metric by its name: one of `ab::metrics`, or a function of (outputs, targets), whose mean over samples
 /// is taken.
 struct NamedMetric {
@@ -99,9 +104,17 @@ BatchParts parts_of(const Batch& batch) {
 
 namespace reflect {
 // The outputs of the model, its losses, and what the metrics make of them.
+template <class Batch>
+consteval void check_batch() {
+  static_assert(
+      requires(const Batch& batch) { parts_of(batch); },
+      "a batch of a ready-made state is a tensor of inputs; ab::Batch, torch::data::Example<> or a pair, of "
+      "inputs and targets; or a tuple of these and weights: map the data to one of these");
+}
 struct ComputeLosses {
   template <class State, class Batch>
   Logs operator()(State& state, const Batch& batch) const {
+    check_batch<Batch>();
     const auto [inputs, targets, weights] = parts_of(batch);
     if (!targets.defined())
       throw Error(
@@ -124,6 +137,7 @@ struct ComputeLosses {
 struct ComputeOutputs {
   template <class State, class Batch>
   Logs operator()(State& state, const Batch& batch) const {
+    check_batch<Batch>();
     return Logs().add_output("preds", state.model->forward(std::get<0>(parts_of(batch))));
   }
 };
@@ -147,18 +161,15 @@ struct ModelState {
 
   /// The loss is the sum of all.
   template <class Batch>
-    requires requires(const Batch& batch) { parts_of(batch); }
   Logs train_step(const Batch& batch) {
     return train(*this, batch);
   }
   template <class Batch>
-    requires requires(const Batch& batch) { parts_of(batch); }
   Logs test_step(const Batch& batch) {
     return test(*this, batch);
   }
   /// Logs `outputs.preds`.
   template <class Batch>
-    requires requires(const Batch& batch) { parts_of(batch); }
   Logs predict_step(const Batch& batch) {
     return predict(*this, batch);
   }
@@ -177,17 +188,21 @@ struct StateOptions {
 ///     auto state = ab::tasks::create_state(model, optimizer,
 ///                                          {.losses = {{"loss", torch::nn::CrossEntropyLoss()}},
 ///                                           .metrics = {{"accuracy", ab::metrics::Accuracy()}}});
-///     ab::tasks::train_loop(state, train_data, {}, {.test_data = test_data, .epoch_duration = 1000});
+///     ab::tasks::train_loop(state, train_data, {}, {.test_data = make_test_data, .epoch_duration = 1000});
 ///
 /// Batches are `ab::Batch`, `torch::data::Example<>`, a pair of inputs and targets, a tuple of these and the
 /// weights of samples, which go to losses and metrics that take them, and to predict inputs alone. Each loss
 /// is logged under "losses", its mean since the last reset as `avg_NAME` unless a metric has that name;
 /// metrics under "stateful_metrics". \param model a module holder, which is shared; \param optimizer as in a
-/// pass
-template <class Model, OptimizerLike Optimizer>
-  requires(ModelLike<Model>)
+/// pass. \throws Error with a strategy whose steps can't gather
+template <ModuleHolderLike Model, OptimizerLike Optimizer>
 ModelState<std::remove_cvref_t<Model>> create_state(Model&& model, Optimizer&& optimizer,
                                                     StateOptions options) {
+  if (!options.strategy.gathers)
+    throw Error(
+        fmt::format("create_state: its steps gather means, which the strategy {} can't; take another, or "
+                    "ab::tasks::managed",
+                    options.strategy.name));
   ModelState<std::remove_cvref_t<Model>> state{std::forward<Model>(model),
                                                own_or_borrow(std::forward<Optimizer>(optimizer)),
                                                std::move(options.strategy)};

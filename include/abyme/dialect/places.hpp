@@ -145,7 +145,7 @@ public:
           "without any; give it one",
           type_name<std::remove_cvref_t<Object>>));
   }
-  CallbackObject(NodeTask task) {
+  CallbackObject(NodeTask task) : is_node(true) {
     if (task.place.empty())
       throw Error(
           "tasks: a callback knows its place in a ready-made loop, got a task that has none; put it into the "
@@ -154,6 +154,7 @@ public:
   }
 
   Places<State, Batch> places;
+  bool is_node = false;  ///< a task with one place
 };
 
 }  // namespace abyme::tasks

@@ -73,6 +73,7 @@ public:
 struct Strategy {
   std::string name;
   std::function<std::unique_ptr<StepRunner>()> runner;
+  bool gathers = true;  ///< whether a step may update the state's statistics
   friend bool operator==(const Strategy& a, const Strategy& b) { return a.name == b.name; }
 };
 

@@ -4,6 +4,7 @@
 #include <abyme/time/schedule.hpp>
 #include <abyme/write/history.hpp>
 
+#include <algorithm>
 #include <any>
 #include <concepts>
 #include <cstddef>
@@ -39,11 +40,13 @@ public:
   /// \throws Error where there is none: in `on_end` of a loop over empty data
   const Batch& batch() const {
     if (replaced_) return *replaced_;
-    if (!drawn_)
+    if (drawn_) return *drawn_;
+    if (!last_)
       throw Error("a loop over empty data has no batch, and on_end asks for one; take the state alone");
-    return *drawn_;
+    return *last_;
   }
-  /// Gives those behind, in this step, another batch.
+  /// Gives those behind, in this step, another batch. (A run that goes on within the step has that of the
+  /// data where snapshots can't hold such a batch.)
   void replace_batch(Batch batch) { replaced_ = std::move(batch); }
   /// Adds to the logs of this step; in `on_start` and `on_end` to `history.accumulated()` alone.
   void log(const Logs& logs) {
@@ -53,6 +56,11 @@ public:
 
   // ---- for the loop ----
 
+  void begin() {
+    drawn_ = nullptr;
+    last_.reset();
+    phase_ = Phase::outside;
+  }
   void begin_step(const DataLooperNode& looper, bool has_start) {
     see(looper);
     replaced_.reset();
@@ -60,36 +68,49 @@ public:
   }
   void end_start() { phase_ = Phase::step; }
   void see(const DataLooperNode& looper) {
-    if (looper.data().address) drawn_ = &looper.template batch<Batch>();
+    drawn_ = looper.data().address ? &looper.template batch<Batch>() : nullptr;
     elapsed = looper.elapsed();
+    if (has_left_step()) elapsed = elapsed.update(looper.samples_in_batch());
   }
   void end_step() { phase_ = Phase::outside; }
+  /// Keeps this step's batch for what is done behind the last one, when the data has let go of it.
+  void keep_batch() { last_ = batch(); }
   /// Behind the last batch.
-  void end() {
-    if (is_in_step()) phase_ = Phase::left;
-  }
+  void end() { phase_ = phase_ == Phase::step ? Phase::left : Phase::outside; }
   bool is_in_step() const { return phase_ == Phase::start || phase_ == Phase::step; }
-  /// Whether the last step was not gone through to its end.
-  bool has_left_step() const { return phase_ != Phase::outside; }
+  /// Whether the last step was not gone through to its end. It counts.
+  bool has_left_step() const { return phase_ == Phase::left; }
 
   void save(Kept& kept) const {
     keep(kept, "phase", phase_);
-    if constexpr (Keepable<Batch>) keep(kept, "replaced", replaced_);
+    if constexpr (Keepable<Batch>) {
+      keep(kept, "replaced", replaced_);
+      keep(kept, "last", last_);
+    }
   }
   void load(const Kept& kept) {
     put_back(kept, "phase", phase_);
-    if constexpr (Keepable<Batch>) put_back(kept, "replaced", replaced_);
+    if constexpr (Keepable<Batch>) {
+      put_back(kept, "replaced", replaced_);
+      put_back(kept, "last", last_);
+    }
   }
 
 private:
   std::shared_ptr<State> owned_;  // or borrowed
   const Batch* drawn_ = nullptr;
-  std::optional<Batch> replaced_;
+  std::optional<Batch> replaced_, last_;
   enum class Phase { outside, start, step, left };  // of a step; left: by a stop
   Phase phase_ = Phase::outside;
 };
 
 namespace reflect {
+
+// Members of a state that snapshots need not hold: functions.
+template <class T>
+inline constexpr bool is_code = requires { &T::operator(); };
+template <class T>
+inline constexpr bool is_code<std::vector<T>> = is_code<T>;
 
 template <class T>
 inline constexpr bool is_pair_like = false;
@@ -183,7 +204,12 @@ struct LoopParts {
   History history;    ///< in which the callbacks log
   DataLooper looper;  ///< that draws the batches
   Part state;         ///< the state, as snapshots hold it
-  bool holds_state;   ///< whether they can, or at least members of it
+  std::string lacks;  ///< what of it they can't hold, a sentence; empty where they hold all
+  Elapsed initial;    ///< what was done before the loop
+  /// Nodes of the dialect that begin anew with each dig of the loop, and what is done with each row before it
+  /// ends: a task adds to them.
+  std::shared_ptr<std::vector<std::shared_ptr<Node>>> begin_anew;
+  std::shared_ptr<std::vector<Child>> before_commit;
 };
 
 /// A task made of nodes: `ab::tasks::early_stopping("loss", 5)`. In the `callbacks` of a ready-made loop it
@@ -207,6 +233,7 @@ public:
     requires(!NodeHandle<F> && !std::derived_from<F, NodeTask> && !std::same_as<F, Callback>)
   Callback(F function) {
     if constexpr (reflect::check_step_function<F, State, Batch>()) {
+      takes_batch_ = reflect::arguments_of<F, State, Batch>() >= 2;
       // It hangs below the looper, or beside it, so it must not own it.
       make_ = [function = std::move(function)](const Loop& loop, const LoopParts& parts) -> Child {
         return Call([loop, function = F(function), looper = &*parts.looper](Run& run) mutable {
@@ -231,8 +258,10 @@ public:
     return callback;
   }
   Child make(const Loop& loop, const LoopParts& parts) const { return make_(loop, parts); }
+  bool takes_batch() const { return takes_batch_; }
 
 private:
+  bool takes_batch_ = false;
   std::function<Child(const Loop&, const LoopParts&)> make_;
 };
 
@@ -249,6 +278,9 @@ public:
 
   void add(const Callbacks& others) { all_.insert(all_.end(), others.all_.begin(), others.all_.end()); }
   bool empty() const { return all_.empty(); }
+  bool take_batch() const {
+    return std::any_of(all_.begin(), all_.end(), [](const auto& each) { return each.takes_batch(); });
+  }
 
   std::vector<Child> make(const std::shared_ptr<LoopState<State, Batch>>& loop,
                           const LoopParts& parts) const {

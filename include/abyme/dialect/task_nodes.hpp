@@ -5,6 +5,7 @@
 #include <abyme/save/snapshot.hpp>
 #include <abyme/write/progress_bar.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <iostream>
 #include <optional>
@@ -22,11 +23,11 @@ inline auto logged(const LoopParts& parts, std::string key) {
   return [history = parts.history, key = std::move(key)]() -> Value { return history.accumulated().at(key); };
 }
 inline void need_state(const LoopParts& parts, std::string_view who) {
-  if (!parts.holds_state)
+  if (!parts.lacks.empty())
     throw Error(
         fmt::format("{}: the state is a struct whose members are models, optimizers and values, or a class "
-                    "with save and load, got one that is neither; leave its constructors out, or write these",
-                    who));
+                    "with save and load, got {}; write save and load for it",
+                    who, parts.lacks));
 }
 }  // namespace reflect
 
@@ -69,26 +70,38 @@ inline NodeTask early_stopping(std::string monitor, Period patience, StoppingOpt
             const EarlyStopping stopping = options.restore_best
                                                ? EarlyStopping(value, patience, parts.state, inner)
                                                : EarlyStopping(value, patience, inner);
+            parts.begin_anew->push_back(stopping.shared());
             return stopping("dig", Break(parts.looper, {.reason = "no improvement of " + monitor}));
           }};
 }
 
 namespace reflect {
+// What is left of a period when so much is done; a date stays.
+inline Period rest_of(Period period, const Elapsed& done) {
+  if (period.steps) period.steps = std::max<std::int64_t>(0, *period.steps - done.steps);
+  if (period.samples) period.samples = std::max<std::int64_t>(0, *period.samples - done.samples);
+  if (period.time) period.time = std::max(Duration(0), *period.time - done.time);
+  return period;
+}
+
 inline NodeTask bar(Terminal out, BarStyle style, std::optional<Period> total, ProgressBarOptions options) {
   options.style = style;
   if (total) options.total = std::move(total);
   return {"on_train_batch_end",
           [out = std::move(out), options = std::move(options)](const LoopParts& parts) -> Child {
-            const auto entries = [&parts](const char* collection) {
-              return [history = parts.history, collection]() -> const Dict& {
+            const auto entries = [](auto logs, const char* collection) {
+              return [logs, collection]() -> const Dict& {
                 static const Dict none;
-                const Dict* logged = history.accumulated().collection(collection);
+                const Dict* logged = logs().collection(collection);
                 return logged ? *logged : none;
               };
             };
+            const auto of_step = [history = parts.history]() -> const Logs& { return history.last(); };
+            const auto of_all = [history = parts.history]() -> const Logs& { return history.accumulated(); };
             ProgressBarOptions now = options;
-            now.means.emplace_back(entries("metrics"));
-            std::vector<BarValue> values{{"", Input<Value>(entries("stateful_metrics"))}};
+            if (now.total) now.total = rest_of(*now.total, parts.initial);
+            now.means.emplace_back(entries(of_step, "metrics"));
+            std::vector<BarValue> values{{"", Input<Value>(entries(of_all, "stateful_metrics"))}};
             parts.looper("iteration_end", ProgressBar(out, std::move(values), now));
             return Call([] {});
           }};
@@ -113,11 +126,12 @@ inline NodeTask tqdm_bar(std::optional<Period> total = {}, ProgressBarOptions op
   return tqdm_bar(std::cerr, std::move(total), std::move(options));
 }
 
-/// Writes the scalars of each step that has logged some to a file as a line of JSON, with steps, samples and
-/// time.
+/// Writes the scalars of each row of the history to a file as a line of JSON, with steps, samples and time;
+/// not those of a step that was broken off.
 inline NodeTask json_lines(std::string path) {
   return {"on_train_batch_end", [path = std::move(path)](const LoopParts& parts) -> Child {
-            return parts.history.stream_to(path);
+            parts.before_commit->push_back(parts.history.stream_to(path));
+            return Call([] {});
           }};
 }
 

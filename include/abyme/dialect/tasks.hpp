@@ -22,12 +22,12 @@ namespace abyme::tasks {
 
 template <class State, class Batch>
 struct LoopOptions {
-  std::optional<Period> stop = {};                            ///< ends behind the batch that reaches it
-  Callbacks<State, Batch> on_start = {};                      ///< with the first batch, before its tasks
-  Callbacks<State, Batch> on_end = {};                        ///< behind the last batch, or a stop
-  std::optional<History> history = {};                        ///< goes on in this one
-  std::optional<Elapsed> elapsed = {};                        ///< counts on from there
-  std::any metadata = {};                                     ///< carried to the callbacks
+  std::optional<Period> stop = {};        ///< ends behind the batch that reaches it
+  Callbacks<State, Batch> on_start = {};  ///< with the first batch, before its tasks
+  Callbacks<State, Batch> on_end = {};    ///< behind the last batch, or a stop
+  std::optional<History> history = {};    ///< goes on in this one; dig a tree so with keep
+  std::optional<Elapsed> elapsed = {};    ///< counts on from there
+  std::any metadata = {};                 ///< carried to the callbacks
   std::function<std::int64_t(const Batch&)> batch_size = {};  ///< the samples in a batch: `ab::batch_size`
   std::vector<int> signals = {};  ///< end the loop in order, as `Ground::on_signals`
   std::string name = {};          ///< of the looper, and before the parts in snapshots
@@ -43,36 +43,71 @@ struct LoopResult {
 
 namespace reflect {
 
-// Calls `visit(name, part)` for the state where it can be held whole, otherwise for each member that can.
-template <class State, class Visit>
-void each_part(State& state, const std::string& name, const Visit& visit) {
+// What a pointer points to counts, if it can be held.
+template <class T>
+concept PointsToHoldable =
+    (std::is_pointer_v<T> || requires(T& pointer) { pointer.get(); }) && requires(T& pointer) {
+      requires std::is_class_v<std::remove_reference_t<decltype(*pointer)>> && Holdable<decltype(*pointer)>;
+    };
+
+// Calls `visit(name, part)` for the state where it can be held whole, otherwise for each member that can, and
+// `lacks(name, type)` for the others.
+template <class State, class Visit, class Lacks>
+void each_part(State& state, const std::string& name, const Visit& visit, const Lacks& lacks) {
   if constexpr (Holdable<State&>) {
     visit(name, part_of(state));
-  } else if constexpr (std::is_aggregate_v<State>) {
+  } else if constexpr (!std::is_aggregate_v<State>) {
+    lacks(name, type_name<State>);
+  } else {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       const auto all = abyme::members(state);
       const auto one = [&](std::string_view member, auto& held) {
-        if constexpr (Holdable<decltype(held)>)
-          visit(std::string(name).append(".").append(member), part_of(held));
+        using Held = std::remove_cvref_t<decltype(held)>;
+        const std::string full = std::string(name).append(".").append(member);
+        if constexpr (Holdable<decltype(held)>) {
+          visit(full, part_of(held));
+        } else if constexpr (PointsToHoldable<Held>) {
+          if (held) visit(full, part_of(*held));
+        } else if constexpr (!is_code<Held>) {
+          lacks(full, type_name<Held>);
+        }
       };
       (one(member_name<State, I>, std::get<I>(all)), ...);
     }(std::make_index_sequence<member_count<State>>{});
   }
 }
 
+inline constexpr auto ignore_lacks = [](const std::string&, std::string_view) {};
+
 template <class State>
 Part state_part(State& state) {
   return {[&state](Kept& kept) {
-            each_part(state, "state", [&](const std::string& name, const Part& part) {
-              Kept inner;
-              part.save(inner);
-              kept.set_part(name, std::move(inner));
-            });
+            each_part(
+                state, "state",
+                [&](const std::string& name, const Part& part) {
+                  Kept inner;
+                  part.save(inner);
+                  kept.set_part(name, std::move(inner));
+                },
+                ignore_lacks);
           },
           [&state](const Kept& kept) {
-            each_part(state, "state",
-                      [&](const std::string& name, const Part& part) { part.load(kept.part(name)); });
+            each_part(
+                state, "state",
+                [&](const std::string& name, const Part& part) { part.load(kept.part(name)); }, ignore_lacks);
           }};
+}
+
+// What snapshots can't hold of it.
+template <class State>
+std::string lacks_of(State& state) {
+  std::string all;
+  each_part(
+      state, "state", [](auto&&...) {},
+      [&](const std::string& name, std::string_view type) {
+        all.append(all.empty() ? "" : ", ").append(name).append(", a ").append(type);
+      });
+  return all;
 }
 
 template <class State, class Batch>
@@ -96,15 +131,20 @@ BuiltLoop<State, Batch> build(Held&& state, Data&& data, const std::vector<Task<
     };
   }
 
-  const LoopParts parts{loop->history, looper, state_part(loop->state),
-                        Holdable<State&> || std::is_aggregate_v<State>};
+  const Elapsed initial = options.elapsed.value_or(Elapsed());
+  const LoopParts parts{loop->history,
+                        looper,
+                        state_part(loop->state),
+                        lacks_of(loop->state),
+                        initial,
+                        std::make_shared<std::vector<std::shared_ptr<Node>>>(),
+                        std::make_shared<std::vector<Child>>()};
   const bool has_start = !options.on_start.empty();
   looper("iteration_start", [loop, has_start](DataLooperNode& node) { loop->begin_step(node, has_start); });
   if (has_start) {
     looper("iteration_start", If([](DataLooperNode& node) { return node.counter == 0; })(
                                   "dig", options.on_start.make(loop, parts), [loop] { loop->end_start(); }));
   }
-  std::vector<On> schedules;
   for (const auto& [when, place, callbacks] : list) {
     if (!when)
       throw Error(fmt::format(
@@ -112,33 +152,47 @@ BuiltLoop<State, Batch> build(Held&& state, Data&& data, const std::vector<Task<
           "places: train_loop, test_loop, predict_loop",
           place));
     if (callbacks.empty()) continue;
-    schedules.push_back(On(*when)("dig", callbacks.make(loop, parts)));
-    looper("iteration_start", schedules.back());
+    On on(*when);
+    on("dig", callbacks.make(loop, parts));
+    looper("iteration_start", on);
+    parts.begin_anew->push_back(on.shared());
   }
-  looper("iteration_start", loop->history.commit_row(), [loop] { loop->end_step(); });
+  looper("iteration_start", *parts.before_commit, loop->history.commit_row());
+  if constexpr (std::is_copy_constructible_v<Batch>) {
+    if (options.on_end.take_batch()) looper("iteration_start", [loop] { loop->keep_batch(); });
+  }
+  looper("iteration_start", [loop] { loop->end_step(); });
   if (options.stop)
     looper("iteration_end", On(after(*options.stop))("dig", Break(looper, {.reason = "stop reached"})));
 
   // Each dig counts anew, also that of a loop that hangs in another one.
-  const auto begin = [loop, looper, schedules, initial = options.elapsed.value_or(Elapsed())](Run& run) {
-    looper->steps = looper->samples = 0;
-    looper->done_before = initial;
-    looper->done_before.time -= run.time();
+  const auto begin = [loop, looper, initial, anew = *parts.begin_anew](Run& run) {
+    looper->done_before = {initial.steps - looper->steps, initial.samples - looper->samples,
+                           initial.time - run.time()};
     loop->elapsed = looper->elapsed();
-    for (const On& on : schedules) on->set_back();
+    loop->begin();
+    loop->history.drop_accumulated();
+    for (const auto& node : anew) {
+      node->restart();
+      if (auto* on = dynamic_cast<OnNode*>(node.get())) on->schedule.begin_at(initial);
+    }
   };
   const auto end = [loop, looper] {
-    loop->elapsed = looper->elapsed();
-    loop->history.commit(loop->elapsed);  // of a step that was left
+    loop->history.commit(looper->elapsed());  // of a step that was left
     loop->end();
+    loop->see(*looper);
   };
   Ground ground;
-  ground("dig", begin, looper, end);
+  ground("dig", begin, looper, end).at("final", [loop, end] {
+    if (loop->is_in_step()) end();  // broken off from further up
+  });
   for (const Child& child : options.on_end.make(loop, parts)) ground("dig", child);
   const std::string name = options.name.empty() ? "" : options.name + ".";
   if (holds_state) {
-    each_part(loop->state, name + "state",
-              [&](const std::string& part, Part held) { ground->told.emplace_back(part, std::move(held)); });
+    each_part(
+        loop->state, name + "state",
+        [&](const std::string& part, Part held) { ground->told.emplace_back(part, std::move(held)); },
+        ignore_lacks);
   }
   ground.holds(name + "loop", *loop);
   ground.on_signals(options.signals);
@@ -164,8 +218,8 @@ LoopResult<State> dig(const Built& built, bool goes_on) {
 /// callbacks of those that are due; each sees what those before it did to the state and the logs. A callback
 /// that sets `stop_iteration` ends the loop: the rest of the step is left out, its row is written, `on_end`
 /// runs, also behind empty data, but not behind an error or a signal. \param state an lvalue is borrowed, an
-/// rvalue owned; snapshots hold it, or those of its members that `Ground`'s `holds` takes \param data as in
-/// `DataLooper`
+/// rvalue owned; snapshots hold it, or its members: a plain struct without references and base classes \param
+/// data as in `DataLooper`
 template <class State, class Data, class Plain = std::remove_cvref_t<State>,
           class Batch = typename reflect::BatchOfData<Data>::type>
 Ground tree(State&& state, Data&& data, std::type_identity_t<std::vector<Task<Plain, Batch>>> list,
@@ -184,7 +238,8 @@ Ground tree(State&& state, Data&& data, std::type_identity_t<std::vector<Task<Pl
 ///          ab::tasks::keras_bar(10'000)},
 ///         {.stop = 10'000});
 ///
-/// With a history or what has elapsed in its options it goes on: files of nodes in the list are written on.
+/// With a history or what has elapsed in its options it goes on: nodes that hang in both lists, with their
+/// files, too.
 /// \throws as `Ground::dig`
 template <class State, class Data, class Plain = std::remove_cvref_t<State>,
           class Batch = typename reflect::BatchOfData<Data>::type>

@@ -143,11 +143,12 @@ inline void SnapshotNode::at_boundary(Run& running) {
   finish();
   number_before_ = number;
   best_before_ = best_value;
+  std::optional<double> value;
+  if (options.best) value = options.best->find(*this);  // a mistake here is the program's, not the disk's
+  const bool is_best =
+      value && !std::isnan(*value) &&
+      (!best_value || (options.high_is_better ? *value > *best_value : *value < *best_value));
   try {
-    std::optional<double> value;
-    if (options.best) value = options.best->find(*this);
-    const bool is_best =
-        value && (!best_value || (options.high_is_better ? *value > *best_value : *value < *best_value));
     SnapshotFolder& written = files();
     ++number;  // as the run has it that goes on
     if (is_best) best_value = value;

@@ -16,13 +16,13 @@ using Date = std::chrono::system_clock::time_point;
 struct Elapsed {
   std::int64_t steps = 0;
   std::int64_t samples = 0;
-  Duration time{0};                              ///< since the beginning, on a clock that nobody sets
+  Duration time{0};                              ///< since the beginning
   Date date = std::chrono::system_clock::now();  ///< when this was so
 
   /// The date at which it began.
   Date start() const { return date - std::chrono::duration_cast<Date::duration>(time); }
 
-  /// The same with `date` now, and the time until then.
+  /// The same with `date` now, and the time from the date before until then, on the clock on the wall.
   Elapsed update_time() const {
     const Date now = std::chrono::system_clock::now();
     return {steps, samples, time + (now - date), now};

@@ -54,8 +54,18 @@ public:
   /// As it was written: `every 1000 steps or every 300 s`.
   std::string text() const { return rule_->text(); }
 
-  void save(Kept& kept) const { rule_->save(kept); }
-  void load(const Kept& kept) { rule_->load(kept); }
+  /// Tells one that is fresh what was done before it is asked first: multiples that are behind are not due.
+  void begin_at(const Elapsed& elapsed) { rule_->begin_at(elapsed); }
+
+  /// Its memory, for a schedule that reads the same; a changed one begins anew.
+  void save(Kept& kept) const {
+    kept.data["text"] = text();
+    kept.save_part("rule", *rule_);
+  }
+  void load(const Kept& kept) {
+    const Record* before = kept.data.find("text");
+    if (before && before->as<std::string>() == text()) rule_->load(kept.part("rule"));
+  }
 
   friend Schedule operator&&(Schedule a, Schedule b) { return both(std::move(a), std::move(b), true); }
   friend Schedule operator||(Schedule a, Schedule b) { return both(std::move(a), std::move(b), false); }
@@ -71,6 +81,7 @@ private:
     virtual std::unique_ptr<AnyRule> clone() const = 0;
     virtual std::string text() const = 0;
     virtual bool counts_samples() const = 0;
+    virtual void begin_at(const Elapsed& elapsed) = 0;
     virtual void save(Kept& kept) const = 0;
     virtual void load(const Kept& kept) = 0;
   };
@@ -86,6 +97,9 @@ private:
     bool counts_samples() const override {
       if constexpr (requires { rule.counts_samples(); }) return rule.counts_samples();
       else return false;
+    }
+    void begin_at([[maybe_unused]] const Elapsed& elapsed) override {
+      if constexpr (requires { rule.begin_at(elapsed); }) rule.begin_at(elapsed);
     }
     void save(Kept& kept) const override {
       if constexpr (reflect::SelfKeeping<Rule>) rule.save(kept);
@@ -118,6 +132,12 @@ struct Every {
   }
   std::string text() const { return "every " + period.text(); }
   bool counts_samples() const { return period.samples.has_value(); }
+  void begin_at(const Elapsed& elapsed) {  // the multiple at which it begins is still due
+    if (period.samples) samples = std::max<std::int64_t>(0, (elapsed.samples - 1) / *period.samples);
+    if (period.time)
+      times =
+          std::max<std::int64_t>(0, static_cast<std::int64_t>(std::ceil(elapsed.time / *period.time)) - 1);
+  }
   void save(Kept& kept) const {
     keep(kept, "samples", samples);
     keep(kept, "times", times);
@@ -178,6 +198,10 @@ struct Both {
     return fmt::format("({} {} {})", first.text(), all ? "and" : "or", second.text());
   }
   bool counts_samples() const { return first.counts_samples() || second.counts_samples(); }
+  void begin_at(const Elapsed& elapsed) {
+    first.begin_at(elapsed);
+    second.begin_at(elapsed);
+  }
   void save(Kept& kept) const {
     keep(kept, "first", first);
     keep(kept, "second", second);
@@ -193,6 +217,7 @@ struct Not {
   bool operator()(const Elapsed& elapsed) { return !schedule(elapsed); }
   std::string text() const { return "not " + schedule.text(); }
   bool counts_samples() const { return schedule.counts_samples(); }
+  void begin_at(const Elapsed& elapsed) { schedule.begin_at(elapsed); }
   void save(Kept& kept) const { schedule.save(kept); }
   void load(const Kept& kept) { schedule.load(kept); }
 };

@@ -100,12 +100,16 @@ public:
   const Logs& logs() const { return rows_->logs; }
   /// The last value of each entry since the run began.
   const Logs& accumulated() const { return rows_->accumulated; }
+  /// What was logged in the step that `commit_row`, or `commit(elapsed)`, has ended last.
+  const Logs& last() const { return rows_->last; }
   /// Adds to `logs()` and `accumulated()`, as `commit` does.
   void log(const Logs& logs) const { rows_->log(logs); }
   /// Adds to `accumulated()` only: what belongs to no row.
   void accumulate(const Logs& logs) const { rows_->accumulate(logs); }
   /// Ends the row that was logged: appends it, unless nothing was.
   void commit(const Elapsed& elapsed) const { rows_->commit(elapsed); }
+  /// Forgets the last values, not the rows.
+  void drop_accumulated() const { rows_->accumulated = rows_->last = {}; }
   /// Forgets all rows, and what was logged.
   void clear() const { rows_->restart(); }
   /// Drops what was logged since the last commit, but for `accumulated()`.

@@ -19,6 +19,7 @@ namespace abyme {
 class HistoryRows {
 public:
   Logs logs, accumulated;
+  Logs last;  // of the last step, be it nothing
 
   std::size_t size() const { return rows_.size(); }
   HistoryRow at(std::size_t index) const {
@@ -51,6 +52,7 @@ public:
   }
   void commit(const Elapsed& elapsed) {
     if (!logs.empty()) commit(elapsed, logs);
+    last = std::move(logs);
     logs = {};
   }
   void log(const Logs& given) {
@@ -190,6 +192,7 @@ inline void HistoryRows::save(Kept& kept) const {
   kept.set_part("forms", std::move(all));
   keep(kept, "logs", logs);
   keep(kept, "accumulated", accumulated);
+  keep(kept, "last", last);
 }
 
 inline void HistoryRows::load(const Kept& kept) {
@@ -202,6 +205,7 @@ inline void HistoryRows::load(const Kept& kept) {
   put_back(kept, "form", form);
   put_back(kept, "logs", logs);
   put_back(kept, "accumulated", accumulated);
+  put_back(kept, "last", last);
   const Kept all = kept.part("forms");
   const auto count = [](const Kept& part) {
     return part.data.is_nothing() ? 0 : part.data.as<Record::Entries>().size();
