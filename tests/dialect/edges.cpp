@@ -280,7 +280,10 @@ TEST_CASE("a callback that a ready-made loop would not run is told", "[dialect]"
         }).find("got \"on_train_batch_end\"") != std::string::npos);
   CHECK(error_of([&] {
           tasks::train_loop(State(), numbers, {}, {.test_data = [] { return numbers; }});
-        }).find("test_data is for the end of each epoch, got no epoch_duration") != std::string::npos);
+        }).find("wait for the end of an epoch, got no epoch_duration") != std::string::npos);
+  CHECK(error_of([&] {
+          tasks::train_loop(State(), numbers, {}, {.callbacks = {tasks::early_stopping("loss", 3)}});
+        }).find("wait for the end of an epoch, got no epoch_duration") != std::string::npos);
 }
 
 TEST_CASE("a bar's means are of the steps that logged", "[dialect]") {

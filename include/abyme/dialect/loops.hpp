@@ -221,10 +221,14 @@ BuiltLoop<State, Batch> build_train(Held&& state, Data&& data, const std::vector
                                      "reset_step", "on_reset_step", "on_epoch_end", "on_train_batch_end",
                                      "on_train_end", "on_test_begin", "on_test_batch_begin", "test_step",
                                      "on_test_step", "on_test_batch_end", "on_test_end"});
-  if (options.test_data && !options.epoch_duration)
+  const auto waits = [](const CallbackObject<State, Batch>& callback) {
+    return callback.is_node && !callback.places.at("on_epoch_end").empty();
+  };
+  if (!options.epoch_duration &&
+      (options.test_data || std::any_of(options.callbacks.begin(), options.callbacks.end(), waits)))
     throw Error(
-        "train_loop: test_data is for the end of each epoch, got no epoch_duration; pass one, such as "
-        ".epoch_duration = 1000");
+        "train_loop: test_data, and callbacks such as checkpoint, wait for the end of an epoch, got no "
+        "epoch_duration; pass one, such as .epoch_duration = 1000");
   Callbacks<State, Batch> step = sorted.at({"on_train_batch_begin", "train_step", "on_train_step"});
   if (options.epoch_duration) step.add(end_of_epoch(sorted, options));
   step.add(sorted.at({"on_train_batch_end"}));

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <abyme/core/field.hpp>
+#include <abyme/core/node_type.hpp>
 #include <abyme/stats/metrics/metric.hpp>
 #include <abyme/stats/metrics/sums.hpp>
 
