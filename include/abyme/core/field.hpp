@@ -80,7 +80,7 @@ struct FieldTable : reflect::Slots<FieldEntry<Members>...> {
 };
 
 /// The table of a node: `static constexpr auto fields = ab::fields(ab::field("factor",
-/// &WarmUpNode::factor));` The table of a base class may stand in it: `ab::fields(Base::fields, ...)`.
+/// &WarmUpNode::factor));` The table of a base class may stand first in it: `ab::fields(Base::fields, ...)`.
 template <class... Members>
 consteval auto fields(FieldEntry<Members>... entries) {
   return FieldTable<Members...>{{{entries}...}};

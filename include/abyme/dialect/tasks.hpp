@@ -52,8 +52,9 @@ concept PointsToHoldable =
 
 // Calls `visit(name, part)` for the state where it can be held whole, otherwise for each member that can, and
 // `lacks(name, type)` for the others.
-template <class State, class Visit, class Lacks>
-void each_part(State& state, const std::string& name, const Visit& visit, const Lacks& lacks) {
+inline constexpr auto ignore_lacks = [](const std::string&, std::string_view) {};
+template <class State, class Visit, class Lacks = decltype(ignore_lacks)>
+void each_part(State& state, const std::string& name, const Visit& visit, const Lacks& lacks = ignore_lacks) {
   if constexpr (Holdable<State&>) {
     visit(name, part_of(state));
   } else if constexpr (!std::is_aggregate_v<State>) {
@@ -77,24 +78,15 @@ void each_part(State& state, const std::string& name, const Visit& visit, const 
   }
 }
 
-inline constexpr auto ignore_lacks = [](const std::string&, std::string_view) {};
-
 template <class State>
 Part state_part(State& state) {
   return {[&state](Kept& kept) {
-            each_part(
-                state, "state",
-                [&](const std::string& name, const Part& part) {
-                  Kept inner;
-                  part.save(inner);
-                  kept.set_part(name, std::move(inner));
-                },
-                ignore_lacks);
+            each_part(state, "state",
+                      [&](const std::string& name, const Part& part) { kept.save_part(name, part); });
           },
           [&state](const Kept& kept) {
-            each_part(
-                state, "state",
-                [&](const std::string& name, const Part& part) { part.load(kept.part(name)); }, ignore_lacks);
+            each_part(state, "state",
+                      [&](const std::string& name, const Part& part) { part.load(kept.part(name)); });
           }};
 }
 
@@ -189,10 +181,8 @@ BuiltLoop<State, Batch> build(Held&& state, Data&& data, const std::vector<Task<
   for (const Child& child : options.on_end.make(loop, parts)) ground("dig", child);
   const std::string name = options.name.empty() ? "" : options.name + ".";
   if (holds_state) {
-    each_part(
-        loop->state, name + "state",
-        [&](const std::string& part, Part held) { ground->told.emplace_back(part, std::move(held)); },
-        ignore_lacks);
+    each_part(loop->state, name + "state",
+              [&](const std::string& part, Part held) { ground->told.emplace_back(part, std::move(held)); });
   }
   ground.holds(name + "loop", *loop);
   ground.on_signals(options.signals);
